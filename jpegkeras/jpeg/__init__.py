@@ -1,0 +1,23 @@
+"""Read the quantised DCT coefficients inside JPEG files.
+
+    image = read_coefficients("photo.jpg", num_frequencies=16)
+    image.components[0].coefficients   # int16 [ceil(height / 8), ceil(width / 8), 16], zigzag
+    image.components[0].quantization   # uint16 [16]
+
+Imports nothing else of jpegkeras, and no TensorFlow.
+"""
+
+from jpegkeras.jpeg.errors import JpegError, JpegFormatError, JpegUnsupportedError
+from jpegkeras.jpeg.reader import read_batch, read_coefficients
+from jpegkeras.jpeg.types import ZIGZAG, Component, JpegCoefficients
+
+__all__ = [
+    "ZIGZAG",
+    "Component",
+    "JpegCoefficients",
+    "JpegError",
+    "JpegFormatError",
+    "JpegUnsupportedError",
+    "read_batch",
+    "read_coefficients",
+]
