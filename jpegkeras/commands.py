@@ -1,0 +1,204 @@
+"""What each mode of `train_main.py` does and prints: training, evaluation, export, prediction."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import rich.console
+import rich.table
+
+from jpegkeras.checkpoints import find_checkpoint, read_description, restore_network
+from jpegkeras.config import TrainConfig
+from jpegkeras.dataset_info import load_dataset_info
+from jpegkeras.description import NetworkDescription
+from jpegkeras.distribution import check_batch_size, make_strategy
+from jpegkeras.errors import InputError
+from jpegkeras.evaluation import Evaluation, Evaluator
+from jpegkeras.export import export
+from jpegkeras.files import write_json
+from jpegkeras.input_pipeline import Source, evaluation_batches
+from jpegkeras.prediction import Prediction, predict_file
+from jpegkeras.training import train
+
+# Where the network is given by a checkpoint, a flag may confirm these but not change them.
+_OF_THE_NETWORK = ("model", "num_frequencies", "image_size", "task")
+
+
+def run_train(config: TrainConfig, data_dir: str, workdir: str) -> None:
+    """Trains, or continues, and prints where everything lies."""
+    console = rich.console.Console()
+    result = train(config, data_dir, workdir, console)
+    console.print(
+        f"step {result.step}: test top-1 {result.evaluation.top1:.2%}\n"
+        f"checkpoint {result.checkpoint}\n"
+        f"log {pathlib.Path(workdir) / 'log.csv'}\n"
+        f"next: python train_main.py --mode=evaluate --data_dir={data_dir} --workdir={workdir}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def run_evaluate(
+    data_dir: str,
+    workdir: str,
+    *,
+    split: str,
+    checkpoint: str | None = None,
+    output: str | None = None,
+    batch_size: int = 64,
+    min_top1: float = 0.0,
+    expected: dict[str, object] | None = None,
+) -> Evaluation:
+    """Evaluates a checkpoint on every record of a split; prints a table and writes JSON.
+
+    `expected` are fields of the network that the user named; another value in the checkpoint is an
+    error, and so is a top-1 below `min_top1`.
+    """
+    info = load_dataset_info(data_dir)
+    path = find_checkpoint(workdir, checkpoint)
+    description = read_description(path)
+    check_expected(path, description, expected or {})
+    _check_classes(path, description, data_dir, info.class_names(description.task))
+    source = Source(
+        pathlib.Path(data_dir),
+        info,
+        description.num_frequencies,
+        description.image_size,
+        description.task,
+    )
+    source.records(split)
+    strategy = make_strategy("none")
+    check_batch_size(batch_size, strategy)
+    _, model = restore_network(path)
+    evaluator = Evaluator(model, len(description.class_names), strategy)
+    evaluation = evaluator.evaluate(evaluation_batches(source, split=split, batch_size=batch_size))
+    names = list(description.class_names)
+    output = output or str(pathlib.Path(workdir) / f"evaluation-{split}.json")
+    write_json(
+        output,
+        {
+            "checkpoint": path,
+            "data_dir": str(data_dir),
+            "split": split,
+            "model": model.name,
+            "task": description.task,
+            **evaluation.to_dict(names),
+        },
+    )
+    console = rich.console.Console()
+    console.print(
+        _evaluation_table(evaluation, names, f"{model.name}, {description.task}, {split}")
+    )
+    console.print(f"results {output}", highlight=False, soft_wrap=True)
+    if evaluation.top1 < min_top1:
+        raise InputError(f"top-1 {evaluation.top1:.2%} is below --min_top1={min_top1:g}.")
+    return evaluation
+
+
+def run_export(
+    workdir: str,
+    export_dir: str | None = None,
+    *,
+    checkpoint: str | None = None,
+    expected: dict[str, object] | None = None,
+) -> pathlib.Path:
+    """Exports a checkpoint as a SavedModel."""
+    path = find_checkpoint(workdir, checkpoint)
+    check_expected(path, read_description(path), expected or {})
+    description, model = restore_network(path)
+    directory = export(model, description, export_dir or pathlib.Path(workdir) / "saved_model")
+    rich.console.Console().print(
+        f"SavedModel {directory}\nlook: saved_model_cli show --dir {directory} --all",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return directory
+
+
+def run_predict(
+    workdir: str,
+    images: Sequence[str],
+    *,
+    checkpoint: str | None = None,
+    output: str | None = None,
+    expected: dict[str, object] | None = None,
+) -> int:
+    """Prints the likeliest classes of each image; returns how many images could not be read.
+
+    One that cannot be read gets its line on the standard error and does not stop the others.
+    """
+    path = find_checkpoint(workdir, checkpoint)
+    check_expected(path, read_description(path), expected or {})
+    description, model = restore_network(path)
+    console = rich.console.Console()
+    predictions, failures = [], 0
+    for image in images:
+        try:
+            predictions.append(predict_file(image, model, description))
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failures += 1
+            continue
+        console.print(_prediction_table(predictions[-1]))
+    if output:
+        write_json(output, [vars(prediction) for prediction in predictions])
+    return failures
+
+
+def check_expected(
+    path: str | os.PathLike, description: NetworkDescription, expected: dict[str, object]
+) -> None:
+    """Raises InputError if the user named another network than the checkpoint holds."""
+    differences = [
+        f"{name} is {getattr(description, name)}, not {expected[name]}"
+        for name in _OF_THE_NETWORK
+        if expected.get(name) not in (None, getattr(description, name))
+    ]
+    if differences:
+        raise InputError(
+            f"{path}: this checkpoint is of another network: {'; '.join(differences)}. "
+            "Leave the flag out, or choose the checkpoint that you mean."
+        )
+
+
+def _check_classes(
+    path: str, description: NetworkDescription, data_dir: str, class_names: list[str]
+) -> None:
+    if list(description.class_names) != class_names:
+        raise InputError(
+            f"{path}: trained on {len(description.class_names)} {description.task} classes, but "
+            f"{data_dir} has {len(class_names)} with other names. Evaluate on the data set it was "
+            "trained on, or one with the same classes."
+        )
+
+
+def _evaluation_table(evaluation: Evaluation, names: list[str], title: str) -> rich.table.Table:
+    table = rich.table.Table(title=title)
+    table.add_column("class")
+    for column in ("records", "top-1", "top-5"):
+        table.add_column(column, justify="right")
+    for row in evaluation.per_class(names):
+        table.add_row(
+            row["class"], str(row["records"]), _percent(row["top1"]), _percent(row["top5"])
+        )
+    table.add_section()
+    table.add_row(
+        "all", str(evaluation.records), _percent(evaluation.top1), _percent(evaluation.top5)
+    )
+    return table
+
+
+def _prediction_table(prediction: Prediction) -> rich.table.Table:
+    table = rich.table.Table(title=f"{prediction.path} ({prediction.route})")
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    for name, probability in zip(prediction.classes, prediction.probabilities):
+        table.add_row(name, _percent(probability))
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2%}"

@@ -1,0 +1,103 @@
+"""The settings of one training run, and the presets.
+
+Imports nothing but the standard library, so that a command line can be parsed before TensorFlow is
+loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from jpegkeras.errors import InputError
+
+STRATEGIES = ("auto", "none", "mirrored")
+TASKS = ("fine", "coarse")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides how a network is trained. Raises InputError for a value out of range.
+
+    Sizes are in pixels, `batch_size` is over all devices together, and the learning rate is
+    multiplied by `decay_factor` every `decay_every_epochs` epochs.
+    """
+
+    model: str = "resnet50_dct"
+    num_frequencies: int = 64
+    task: str = "fine"
+    image_size: int = 224
+    batch_size: int = 128
+    epochs: int = 120
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    decay_every_epochs: int = 30
+    decay_factor: float = 0.1
+    weight_decay: float = 0.0
+    batch_norm_momentum: float = 0.99
+    augment: bool = True
+    shuffle_buffer: int = 4096
+    checkpoint_every_steps: int = 1000
+    keep_checkpoints: int = 2
+    strategy: str = "auto"
+    logical_cpus: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise InputError(f"--{name} must be above 0; got {getattr(self, name)}.")
+        for name in ("momentum", "batch_norm_momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"--{name} must be from 0 to below 1; got {getattr(self, name)}.")
+        if self.weight_decay < 0:
+            raise InputError(f"--weight_decay must not be negative; got {self.weight_decay}.")
+        if self.num_frequencies > 64:
+            raise InputError(f"--num_frequencies must be from 1 to 64; got {self.num_frequencies}.")
+        for name, allowed in (("strategy", STRATEGIES), ("task", TASKS)):
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"--{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}."
+                )
+
+
+_POSITIVE = (
+    "num_frequencies",
+    "image_size",
+    "batch_size",
+    "epochs",
+    "learning_rate",
+    "decay_every_epochs",
+    "decay_factor",
+    "shuffle_buffer",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "logical_cpus",
+)
+
+PRESETS = {
+    # The recipe of the ICIP 2020 paper (slide "Implementation Details"). Nobody has run it with
+    # this project: 215,018 training images × 120 epochs want GPUs.
+    "paper": TrainConfig(),
+    # The built-in data set on two CPU cores, in about two minutes (see `make demo`). Few steps, so
+    # the moving statistics of the batch normalisation must follow faster than in a long run.
+    "smoke": TrainConfig(
+        num_frequencies=16,
+        image_size=48,
+        batch_size=32,
+        epochs=12,
+        learning_rate=0.02,
+        decay_every_epochs=9,
+        batch_norm_momentum=0.9,
+    ),
+}
+
+
+def make_config(preset: str, **overrides: object) -> TrainConfig:
+    """Returns a preset with every override that is not None put in.
+
+    Raises InputError for an unknown preset or a value out of range.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"--preset must be one of {', '.join(PRESETS)}; got {preset!r}.")
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return dataclasses.replace(PRESETS[preset], **given)

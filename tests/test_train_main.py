@@ -1,0 +1,142 @@
+"""The command line: modes, one line for each mistake, a status that is not zero."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+import train_main
+from jpegkeras import commands
+from tests.datasets import draw_jpeg, write_drawn_dataset
+from tests.networks import TINY
+from tests.test_training import run as train_tiny
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("drawn")
+    write_drawn_dataset(directory, train=8, test=3)
+    return directory
+
+
+def main(**values):
+    """Runs train_main with flags set, in this process; returns the exit status."""
+    for name, value in values.items():
+        setattr(flags.FLAGS, name, value)
+    return train_main.main(["train_main.py"])
+
+
+def program(*arguments):
+    return subprocess.run(
+        [sys.executable, "train_main.py", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def one_error_line(capsys):
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def test_help_lists_the_flags_without_loading_tensorflow():
+    result = program("--help")
+    assert "--num_frequencies" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_a_misspelt_flag_is_named():
+    result = program("--mode=train", "--workdir=x", "--epoch=3")
+    assert result.returncode != 0
+    assert "Unknown command line flag 'epoch'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_mode_lists_the_modes():
+    result = program("--mode=tune", "--workdir=x")
+    assert result.returncode != 0
+    assert "<train|evaluate|export|predict>" in result.stderr
+
+
+def test_every_mode_in_turn(data_dir, tmp_path, capsys):
+    tiny = {"model": TINY, "num_frequencies": 8, "image_size": 32, "batch_size": 4, "epochs": 1}
+    common = {"workdir": str(tmp_path), "data_dir": str(data_dir), "preset": "smoke"}
+    assert main(mode="train", **common, **tiny) == 0
+    assert "next: python train_main.py --mode=evaluate" in capsys.readouterr().out
+    assert main(mode="evaluate", **common) == 0
+    assert json.loads((tmp_path / "evaluation-test.json").read_text())["records"] == 3
+    assert main(mode="export", **common) == 0
+    assert (tmp_path / "saved_model" / "saved_model.pb").is_file()
+    (tmp_path / "a.jpg").write_bytes(draw_jpeg(1, 3))
+    assert main(mode="predict", images=[str(tmp_path / "a.jpg")], **common) == 0
+    assert "down" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"mode": "train"}, "--mode=train needs --data_dir"),
+        ({"mode": "evaluate"}, "--mode=evaluate needs --data_dir"),
+        ({"mode": "predict"}, "--mode=predict needs --images"),
+        ({"mode": "train", "data_dir": "nowhere"}, "nowhere/dataset.json: no data set here"),
+        ({"mode": "export"}, "no checkpoint here. Train first"),
+        ({"mode": "export", "checkpoint": "gone"}, "gone: no such checkpoint"),
+        ({"mode": "train", "data_dir": "x", "epochs": -1}, "--epochs must be above 0; got -1"),
+    ],
+)
+def test_each_mistake_gets_one_line(values, words, tmp_path, capsys):
+    assert main(workdir=str(tmp_path), **values) == 1
+    assert words in one_error_line(capsys)
+
+
+def test_an_unknown_network_is_an_error_that_lists_them(data_dir, tmp_path, capsys):
+    values = {"workdir": str(tmp_path), "data_dir": str(data_dir), "preset": "smoke"}
+    values.update(num_frequencies=8, image_size=32, batch_size=4, model="resnet51")
+    assert main(mode="train", **values) == 1
+    line = one_error_line(capsys)
+    assert "resnet51" in line
+    assert "resnet50_dct" in line
+
+
+def test_a_positional_argument_is_an_error(capsys):
+    assert train_main.main(["train_main.py", "train"]) == 1
+    assert "unexpected argument 'train'" in one_error_line(capsys)
+
+
+def test_a_data_set_of_another_schema_version_is_an_error(data_dir, tmp_path, capsys):
+    content = json.loads((data_dir / "dataset.json").read_text())
+    (tmp_path / "dataset.json").write_text(json.dumps({**content, "schema_version": 99}))
+    assert main(mode="train", data_dir=str(tmp_path), workdir=str(tmp_path / "run")) == 1
+    assert "schema version 99" in one_error_line(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_flag_that_contradicts_the_checkpoint_is_an_error(data_dir, tmp_path, capsys):
+    train_tiny(data_dir, tmp_path, epochs=1)
+    common = {"mode": "evaluate", "workdir": str(tmp_path), "data_dir": str(data_dir)}
+    assert main(model="resnet50_rgb", **common) == 1
+    assert f"another network: model is {TINY}, not resnet50_rgb" in one_error_line(capsys)
+
+
+def test_an_image_that_cannot_be_read_makes_the_status_1(data_dir, tmp_path, capsys):
+    train_tiny(data_dir, tmp_path, epochs=1)
+    assert main(mode="predict", workdir=str(tmp_path), images=["nowhere.jpg"]) == 1
+    assert "nowhere.jpg: cannot be read" in one_error_line(capsys)
+
+
+def test_a_bug_is_not_hidden_behind_one_line(monkeypatch, tmp_path):
+    def broken(*_, **__):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(commands, "run_export", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        main(mode="export", workdir=str(tmp_path))

@@ -1,0 +1,255 @@
+"""The real training loop on a tiny network: learning, resuming, several devices, bad input."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import multiprocessing
+import pathlib
+
+import numpy as np
+import pytest
+import rich.console
+import tensorflow as tf
+
+from jpegkeras import training
+from jpegkeras.checkpoints import find_checkpoint, read_description, restore_network
+from jpegkeras.config import PRESETS, TrainConfig, make_config
+from jpegkeras.errors import InputError
+from jpegkeras.run_log import Progress
+from tests import networks
+from tests.datasets import write_drawn_dataset
+from tests.networks import TINY
+
+CONFIG = TrainConfig(
+    model=TINY,
+    num_frequencies=8,
+    image_size=32,
+    batch_size=4,
+    epochs=2,
+    learning_rate=0.02,
+    batch_norm_momentum=0.9,
+    strategy="none",
+    seed=5,
+)
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("drawn")
+    write_drawn_dataset(directory, train=24, test=7)
+    return directory
+
+
+def run(data_dir, workdir, **changes):
+    console = rich.console.Console(file=io.StringIO())
+    return training.train(dataclasses.replace(CONFIG, **changes), data_dir, workdir, console)
+
+
+def weights_of(result):
+    _, model = restore_network(result.checkpoint)
+    return model.get_weights()
+
+
+def log_of(workdir):
+    with (workdir / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+class StoppedError(Exception):
+    """Stands for a kill."""
+
+
+def stop_after(monkeypatch, step):
+    """Makes the run die as soon as `step` is done."""
+    update = Progress.update
+
+    def dying(self, done, images, loss):
+        update(self, done, images, loss)
+        if done == step:
+            raise StoppedError
+
+    monkeypatch.setattr(Progress, "update", dying)
+
+
+def test_a_run_learns_and_leaves_its_files(data_dir, tmp_path):
+    result = run(data_dir, tmp_path, epochs=12)
+    rows = log_of(tmp_path)
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
+    assert [int(row["step"]) for row in rows] == list(range(6, 73, 6))
+    assert float(rows[-1]["train_loss"]) < 0.6 * float(rows[0]["train_loss"])
+    assert result.step == 72
+    assert result.evaluation.records == 7
+    assert float(rows[-1]["test_top1"]) == pytest.approx(result.evaluation.top1)
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 5
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    best = max(float(row["test_top1"]) for row in rows)
+    first_best = next(row["step"] for row in rows if float(row["test_top1"]) == best)
+    assert find_checkpoint(tmp_path, "best") == str(tmp_path / "best" / f"ckpt-{first_best}")
+
+
+def test_tensorboard_has_the_figures_of_the_csv(data_dir, tmp_path):
+    run(data_dir, tmp_path, epochs=1)
+    (events,) = (tmp_path / "tensorboard").glob("events*")
+    found = {
+        value.tag: float(tf.make_ndarray(value.tensor))
+        for record in tf.data.TFRecordDataset(str(events))
+        for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value
+    }
+    (row,) = log_of(tmp_path)
+    for name in ("train_loss", "test_top1", "learning_rate"):
+        assert found[name] == pytest.approx(float(row[name]), rel=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(data_dir, tmp_path):
+    first = weights_of(run(data_dir, tmp_path / "a", epochs=1))
+    again = weights_of(run(data_dir, tmp_path / "b", epochs=1))
+    other = weights_of(run(data_dir, tmp_path / "c", epochs=1, seed=6))
+    for one, two in zip(first, again):
+        np.testing.assert_array_equal(one, two)
+    assert any((one != two).any() for one, two in zip(first, other))
+
+
+@pytest.mark.parametrize("killed_at", [1, 4, 6, 9])
+def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(
+    data_dir, tmp_path, monkeypatch, killed_at
+):
+    undisturbed = run(data_dir, tmp_path / "whole", checkpoint_every_steps=2)
+    with monkeypatch.context() as patch:
+        stop_after(patch, killed_at)
+        with pytest.raises(StoppedError):
+            run(data_dir, tmp_path / "killed", checkpoint_every_steps=2)
+    resumed = run(data_dir, tmp_path / "killed", checkpoint_every_steps=2)
+    for one, two in zip(weights_of(undisturbed), weights_of(resumed)):
+        np.testing.assert_array_equal(one, two)
+    rows = [log_of(tmp_path / name) for name in ("whole", "killed")]
+    for row in (*rows[0], *rows[1]):
+        del row["images_per_second"]
+    assert rows[0] == rows[1]
+
+
+def test_a_finished_run_does_nothing_more(data_dir, tmp_path):
+    first = run(data_dir, tmp_path)
+    again = run(data_dir, tmp_path)
+    assert again.step == first.step
+    assert again.evaluation.top1 == first.evaluation.top1
+    assert len(log_of(tmp_path)) == CONFIG.epochs
+
+
+def test_only_the_latest_checkpoints_are_kept(data_dir, tmp_path):
+    run(data_dir, tmp_path, checkpoint_every_steps=2, keep_checkpoints=2)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index"))
+    assert kept == ["ckpt-10.index", "ckpt-12.index"]
+
+
+def _train_on_two_devices(data_dir, workdir):
+    networks.add_tiny_network()
+    run(data_dir, workdir, epochs=3, strategy="mirrored", logical_cpus=2)
+
+
+def test_two_devices_train_as_one(data_dir, tmp_path):
+    # Without its batch normalisation in common, or with gradients averaged instead of summed,
+    # the two would part after one step.
+    one = weights_of(run(data_dir, tmp_path / "one", epochs=3))
+    # In a process of its own: TensorFlow's collectives of two strategies in one process collide.
+    other = multiprocessing.get_context("spawn").Process(
+        target=_train_on_two_devices, args=(data_dir, tmp_path / "two")
+    )
+    other.start()
+    other.join()
+    assert other.exitcode == 0
+    _, model = restore_network(find_checkpoint(tmp_path / "two"))
+    assert len(log_of(tmp_path / "two")) == 3
+    for a, b in zip(one, model.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_a_batch_that_two_devices_cannot_share_is_an_error(data_dir, tmp_path):
+    with pytest.raises(InputError, match="batch_size=5 cannot be shared equally by 2 devices"):
+        run(data_dir, tmp_path, batch_size=5, strategy="mirrored", logical_cpus=2)
+
+
+def test_the_learning_rate_falls_at_the_epochs_ends(data_dir, tmp_path):
+    optimizer = training._make_optimizer(
+        dataclasses.replace(CONFIG, epochs=7, decay_every_epochs=2, learning_rate=1.0), 6
+    )
+    rates = [float(optimizer._learning_rate(step)) for step in range(42)]
+    expected = [10.0 ** -(step // 12) for step in range(42)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+    run(data_dir, tmp_path, epochs=3, decay_every_epochs=1)
+    assert [float(row["learning_rate"]) for row in log_of(tmp_path)] == pytest.approx(
+        [0.02, 0.002, 0.0002]
+    )
+
+
+def test_weight_decay_shrinks_the_weights(data_dir, tmp_path):
+    plain = weights_of(run(data_dir, tmp_path / "a", epochs=1))
+    decayed = weights_of(run(data_dir, tmp_path / "b", epochs=1, weight_decay=0.5))
+    assert sum(np.abs(w).sum() for w in decayed) < sum(np.abs(w).sum() for w in plain)
+
+
+def test_coarse_labels_make_a_network_of_fewer_classes(data_dir, tmp_path):
+    result = run(data_dir, tmp_path, epochs=1, task="coarse")
+    description = read_description(result.checkpoint)
+    assert description.class_names == ("stripes", "grain")
+    assert result.evaluation.confusion.shape == (2, 2)
+
+
+def test_a_diverging_run_stops_and_says_where(data_dir, tmp_path):
+    with pytest.raises(InputError, match=r"loss is (nan|inf) between the steps .* --learning_rate"):
+        run(data_dir, tmp_path, learning_rate=1e30, epochs=3)
+
+
+def test_a_checkpoint_of_another_network_is_an_error(data_dir, tmp_path):
+    run(data_dir, tmp_path, epochs=1)
+    with pytest.raises(InputError, match="another network: num_frequencies is 8, not 4"):
+        run(data_dir, tmp_path, epochs=1, num_frequencies=4)
+    with pytest.raises(InputError, match="task is fine, not coarse"):
+        run(data_dir, tmp_path, epochs=1, task="coarse")
+
+
+def test_a_damaged_checkpoint_is_an_error(data_dir, tmp_path):
+    result = run(data_dir, tmp_path, epochs=1)
+    with pathlib.Path(f"{result.checkpoint}.index").open("r+b") as file:
+        file.truncate(40)
+    with pytest.raises(InputError, match="damaged"):
+        run(data_dir, tmp_path, epochs=1)
+
+
+def test_too_few_records_for_a_batch_is_an_error(data_dir, tmp_path):
+    with pytest.raises(InputError, match="24 training records do not fill one batch"):
+        run(data_dir, tmp_path, batch_size=32)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_the_paper_preset_is_the_papers_recipe():
+    paper = PRESETS["paper"]
+    assert (paper.batch_size, paper.epochs, paper.image_size) == (128, 120, 224)
+    assert (paper.learning_rate, paper.momentum) == (0.05, 0.9)
+    assert (paper.decay_every_epochs, paper.decay_factor, paper.augment) == (30, 0.1, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 0}, "--epochs must be above 0"),
+        ({"momentum": 1.0}, "--momentum must be from 0 to below 1"),
+        ({"num_frequencies": 65}, "--num_frequencies must be from 1 to 64"),
+        ({"task": "medium"}, "--task must be one of fine, coarse"),
+        ({"weight_decay": -0.1}, "--weight_decay must not be negative"),
+    ],
+)
+def test_values_out_of_range_are_errors(changes, words):
+    with pytest.raises(InputError, match=words):
+        make_config("smoke", **changes)
+
+
+def test_overrides_that_are_none_keep_the_preset():
+    assert make_config("smoke", epochs=None) == PRESETS["smoke"]
+    assert make_config("smoke", epochs=3).epochs == 3
+    with pytest.raises(InputError, match="--preset must be one of paper, smoke"):
+        make_config("fast")
