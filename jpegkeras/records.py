@@ -74,9 +74,11 @@ def parse_record(serialized: tf.Tensor, num_frequencies: int) -> dict[str, tf.Te
     )
     with tf.control_dependencies([enough] if enough is not None else []):
         quantization = tf.reshape(tf.io.decode_raw(example["quantization"], tf.uint16), [3, stored])
-    parsed = {
-        key: _parse_component(example, f"coefficients/{key}", num_frequencies) for key in COMPONENTS
-    }
+        # Inside too: in a graph their reshape may fail first, with a message about sizes alone.
+        parsed = {
+            key: _parse_component(example, f"coefficients/{key}", num_frequencies)
+            for key in COMPONENTS
+        }
     return {
         **parsed,
         "quantization": tf.ensure_shape(

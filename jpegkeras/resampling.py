@@ -26,6 +26,8 @@ _CONVERTIBLE = {
     "4:1:1": (4, 1),
     "4:1:0": (4, 2),
 }
+# Of a sane file nothing is near these limits, but a damaged one must not wrap round.
+_INT16 = np.iinfo(np.int16)
 
 
 def can_convert(subsampling: str) -> bool:
@@ -91,7 +93,9 @@ def _resample(
     blocks = blocks[: shape[0], : shape[1]]  # repeating can give one block more than the image has
     flat = blocks.reshape(*shape, BLOCK * BLOCK)[..., ZIGZAG]
     return Component(
-        coefficients=np.rint(flat / component.quantization).astype(np.int16),
+        coefficients=np.rint(flat / component.quantization)
+        .clip(_INT16.min, _INT16.max)
+        .astype(np.int16),
         quantization=component.quantization,
         sampling=(1, 1),
     )

@@ -1,0 +1,1 @@
+"""The preprocessing job: JPEG files become TFRecords of quantised DCT coefficients."""

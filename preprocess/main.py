@@ -1,0 +1,109 @@
+"""Command line of the preprocessing job: flags → config → job.
+
+python -m preprocess.main --input_dir=DIR --output_dir=DIR
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+
+from absl import app, flags
+
+from jpegkeras.dataset_info import COMPRESSIONS
+from jpegkeras.errors import InputError
+from jpegkeras.sampling import SAMPLINGS
+from jpegkeras.transcoding import Transcoding
+from preprocess import job, report
+from preprocess.config import PreprocessConfig
+from preprocess.engines.local import WorkerDiedError
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines the flags of this command, with their help."""
+    string = functools.partial(flags.DEFINE_string, flag_values=values)
+    integer = functools.partial(flags.DEFINE_integer, flag_values=values)
+    number = functools.partial(flags.DEFINE_float, flag_values=values)
+    choice = functools.partial(flags.DEFINE_enum, flag_values=values)
+    string("input_dir", None, "Folder with one folder a class, or train/ and test/ of such.")
+    string("input_csv", None, "CSV: path,label[,split], paths relative to it or --input_dir.")
+    string("output_dir", None, "Folder for the shards and dataset.json.")
+    string("labels", None, "CSV with the columns class,name,coarse: titles and coarse classes.")
+    integer("smallest_side", None, "Resize the shorter side to so many pixels; default: do not.")
+    integer("quality", None, "Re-encode with this quality, 1 to 100; default: the file's tables.")
+    choice("subsampling", "4:2:0", list(SAMPLINGS), "Chroma sampling that every record gets.")
+    integer("num_frequencies", 64, "How many of the lowest frequencies to keep, 1 to 64.")
+    choice("compression", "gzip", list(COMPRESSIONS), "Compression of the shards.")
+    number("test_fraction", 0.2, "Share of each class for test, where the input has no split.")
+    integer("train_shards", 0, "Number of train shards; 0: about 1,000 records each.")
+    integer("test_shards", 0, "Number of test shards; 0: about 1,000 records each.")
+    integer("workers", 0, "Number of worker processes; 0: one a core.")
+    integer("seed", 0, "Seed of the split and of the order of records.")
+    number("max_rejected", 0.05, "Fail if more than this fraction of the files is rejected.")
+    flags.DEFINE_bool("overwrite", False, "Make it anew if it is there.", flag_values=values)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line that absl has parsed and returns the exit status."""
+    logging.getLogger("jpegkeras").setLevel(logging.WARNING)
+    return run(argv, flags.FLAGS)
+
+
+def run(argv: list[str], values: flags.FlagValues) -> int:
+    """Runs the job and returns the exit status; every error of the user's is one line on stderr."""
+    try:
+        config = _make_config(argv, values)
+        result = job.run(config)
+    except (InputError, WorkerDiedError, OSError) as error:
+        report.say(f"error: {report.printable(str(error))}")
+        return 1
+    except KeyboardInterrupt:
+        report.say("interrupted: run the same command again to continue.")
+        return 130
+    if result.finished_before:
+        report.say(f"{report.printable(config.output_dir)}: finished already; nothing to do.")
+    else:
+        report.print_summary(
+            result.info,
+            images=result.images,
+            seconds=result.seconds,
+            bytes_in=result.bytes_in,
+            bytes_out=result.bytes_out,
+        )
+    report.print_next_command(config.output_dir)
+    return 0
+
+
+def _make_config(argv: list[str], values: flags.FlagValues) -> PreprocessConfig:
+    if len(argv) > 1:
+        raise InputError(f"unexpected argument {argv[1]!r}; every setting is a --flag=value.")
+    try:
+        return PreprocessConfig(
+            output_dir=values.output_dir,
+            input_dir=values.input_dir,
+            input_csv=values.input_csv,
+            labels=values.labels,
+            transcoding=Transcoding(
+                smallest_side=values.smallest_side,
+                quality=values.quality,
+                subsampling=values.subsampling,
+                num_frequencies=values.num_frequencies,
+            ),
+            compression=values.compression,
+            test_fraction=values.test_fraction,
+            train_shards=values.train_shards,
+            test_shards=values.test_shards,
+            workers=values.workers,
+            seed=values.seed,
+            max_rejected=values.max_rejected,
+            overwrite=values.overwrite,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+# Only as a program: flags are global, and other programs here have some of the same names.
+if __name__ == "__main__":
+    define_flags(flags.FLAGS)
+    sys.exit(app.run(main))

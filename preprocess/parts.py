@@ -1,0 +1,139 @@
+"""What is known of one finished shard, kept beside it until the data set is whole."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+from jpegkeras.files import write_json
+from jpegkeras.sampling import COMPONENTS
+from preprocess.statistics import BandSums
+
+FOLDER = ".parts"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejected:
+    """A file that cannot be used: its path below the root, its class's index, and a line why."""
+
+    path: str
+    label: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One finished shard.
+
+    `class_counts[label]` are its records; `counts` what became of its files, by route and by
+    reason; `smallest` and `largest` (height, width) over its records, each side on its own, None
+    without records; `sums` of each component, for the train split alone.
+    """
+
+    file: str
+    split: str
+    records: int
+    sha256: str
+    bytes_in: int
+    bytes_out: int
+    class_counts: tuple[int, ...]
+    counts: dict[str, int]
+    rejected: tuple[Rejected, ...]
+    smallest: tuple[int, int] | None
+    largest: tuple[int, int] | None
+    sums: dict[str, BandSums]
+
+
+class PartBuilder:
+    """Collects what there is to say about a shard while it is written."""
+
+    def __init__(self, file: str, split: str, num_classes: int):
+        self._file = file
+        self._split = split
+        self._class_counts = [0] * num_classes
+        self._counts: collections.Counter = collections.Counter()
+        self._rejected: list[Rejected] = []
+        self._sizes: list[tuple[int, int]] = []
+        self._sums = {key: BandSums() for key in COMPONENTS}
+        self._bytes_in = 0
+
+    def add_record(self, label: int, size: tuple[int, int], bytes_in: int) -> None:
+        """Counts a record of `label` and of (height, width), made from a file of `bytes_in`."""
+        self._class_counts[label] += 1
+        self._sizes.append(size)
+        self._bytes_in += bytes_in
+
+    def add_route(self, route: str, reason: str) -> None:
+        """Counts the way that a file took, and why."""
+        self._counts[route] += 1
+        if reason:
+            self._counts[f"{route}: {reason}"] += 1
+
+    def add_sums(self, sums: dict[str, BandSums]) -> None:
+        """Adds the sums of one image, by component."""
+        self._sums = {key: self._sums[key] + value for key, value in sums.items()}
+
+    def reject(self, path: str, label: int, error: Exception) -> None:
+        """Notes that a file cannot be used."""
+        reason = " ".join(str(error).split()) or type(error).__name__
+        self._rejected.append(Rejected(path, label, reason))
+
+    def build(self, sha256: str, bytes_out: int) -> Part:
+        """Returns the part of the finished shard."""
+        heights, widths = zip(*self._sizes) if self._sizes else ((), ())
+        return Part(
+            file=self._file,
+            split=self._split,
+            records=len(self._sizes),
+            sha256=sha256,
+            bytes_in=self._bytes_in,
+            bytes_out=bytes_out,
+            class_counts=tuple(self._class_counts),
+            counts=dict(sorted(self._counts.items())),
+            rejected=tuple(self._rejected),
+            smallest=(min(heights), min(widths)) if heights else None,
+            largest=(max(heights), max(widths)) if heights else None,
+            sums=self._sums,
+        )
+
+
+def part_path(directory: str | os.PathLike, shard: str) -> pathlib.Path:
+    """Returns where the part of a shard is kept."""
+    return pathlib.Path(directory) / FOLDER / f"{shard}.json"
+
+
+def save_part(directory: str | os.PathLike, part: Part) -> None:
+    """Writes the part, which says that the shard is in its place and whole."""
+    write_json(part_path(directory, part.file), dataclasses.asdict(part))
+
+
+def load_part(directory: str | os.PathLike, shard: str) -> Part | None:
+    """Returns the part of a shard that is finished, else None."""
+    path = part_path(directory, shard)
+    file = pathlib.Path(directory) / shard
+    try:
+        part = _from_json(json.loads(path.read_text("utf-8")))
+        size = file.stat().st_size
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return part if part.bytes_out == size else None
+
+
+def _from_json(content: dict[str, Any]) -> Part:
+    return Part(
+        **{
+            **content,
+            "class_counts": tuple(content["class_counts"]),
+            "rejected": tuple(Rejected(**entry) for entry in content["rejected"]),
+            "smallest": content["smallest"] and tuple(content["smallest"]),
+            "largest": content["largest"] and tuple(content["largest"]),
+            "sums": {
+                key: BandSums(value["blocks"], tuple(value["total"]), tuple(value["squares"]))
+                for key, value in content["sums"].items()
+            },
+        }
+    )

@@ -1,0 +1,176 @@
+"""The plan of a job: which image goes into which shard, at which place.
+
+The plan depends only on the input and the settings, never on the order in which a disk lists files
+or on the number of workers. It is what makes a job that was killed continue where it stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from jpegkeras.dataset_info import ClassInfo
+from jpegkeras.errors import InputError
+from preprocess.config import PreprocessConfig
+from preprocess.labels import make_classes
+from preprocess.sources import SPLITS, TEST, TRAIN, Listing, SourceFile, list_csv, list_folder
+from preprocess.splits import assign_splits, stable_hash
+
+RECORDS_PER_SHARD = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedImage:
+    """One image: its path below the root, its size in bytes (−1: missing) and its class's index."""
+
+    path: str
+    size: int
+    label: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPlan:
+    """One shard: its file name, its split, and its images in the order of their records."""
+
+    file: str
+    split: str
+    images: tuple[PlannedImage, ...]
+
+    @property
+    def size(self) -> int:
+        """How many bytes its images have."""
+        return sum(max(0, image.size) for image in self.images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything a job does. `settings`: those that change a byte of the shards, as JSON."""
+
+    root: pathlib.Path
+    classes: tuple[ClassInfo, ...]
+    coarse_classes: tuple[str, ...]
+    shards: tuple[ShardPlan, ...]
+    ignored: int
+    settings: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the settings, which include one of the input, in hexadecimal."""
+        return _digest_json(self.settings)
+
+
+def make_plan(config: PreprocessConfig) -> Plan:
+    """Lists the input and distributes it. Raises InputError for an input that cannot be used."""
+    listing = _list(config)
+    classes, coarse_classes = make_classes((file.label for file in listing.files), config.labels)
+    files = assign_splits(listing.files, config.test_fraction, config.seed)
+    shards = []
+    for split, requested in ((TRAIN, config.train_shards), (TEST, config.test_shards)):
+        images = _order(files, split, classes, config.seed)
+        _check_size(split, len(images), requested, config)
+        shards += _divide(split, images, requested, config.compression)
+    return Plan(
+        root=listing.root,
+        classes=classes,
+        coarse_classes=coarse_classes,
+        shards=tuple(shards),
+        ignored=listing.ignored,
+        settings=_settings(config, files, classes, coarse_classes),
+    )
+
+
+def classes_without_training(plan: Plan) -> list[str]:
+    """Returns the ids of the classes that have test images but no image to learn them from."""
+    trained = {
+        image.label for shard in plan.shards if shard.split == TRAIN for image in shard.images
+    }
+    return [entry.name for index, entry in enumerate(plan.classes) if index not in trained]
+
+
+def _list(config: PreprocessConfig) -> Listing:
+    if config.input_csv:
+        return list_csv(config.input_csv, config.input_dir)
+    return list_folder(config.input_dir)
+
+
+def _order(
+    files: Sequence[SourceFile], split: str, classes: Sequence[ClassInfo], seed: int
+) -> list[PlannedImage]:
+    """Returns the split's images by the hash of their paths: every shard mixes classes."""
+    labels = {entry.name: index for index, entry in enumerate(classes)}
+    images = [
+        PlannedImage(file.path, file.size, labels[file.label])
+        for file in files
+        if file.split == split
+    ]
+    return sorted(images, key=lambda image: stable_hash(seed, image.path))
+
+
+def _check_size(split: str, count: int, requested: int, config: PreprocessConfig) -> None:
+    if not count:
+        source = config.input_csv or config.input_dir
+        raise InputError(
+            f"{source}: the {split} split is empty. Give a split that has images in both of "
+            f"{' and '.join(SPLITS)}, or more images a class or another --test_fraction "
+            f"(now {config.test_fraction})."
+        )
+    if requested > count:
+        raise InputError(
+            f"--{split}_shards={requested} is more than the {count} image(s) of the {split} split. "
+            "Give fewer, or 0 to have the number chosen."
+        )
+
+
+def _divide(
+    split: str, images: Sequence[PlannedImage], requested: int, compression: str
+) -> list[ShardPlan]:
+    """Cuts the images into contiguous ranges, whose lengths differ by one at most."""
+    count = requested or max(1, round(len(images) / RECORDS_PER_SHARD))
+    suffix = ".gz" if compression == "gzip" else ""
+    bounds = [index * len(images) // count for index in range(count + 1)]
+    return [
+        ShardPlan(
+            file=f"{split}-{index:05d}-of-{count:05d}.tfrecord{suffix}",
+            split=split,
+            images=tuple(images[bounds[index] : bounds[index + 1]]),
+        )
+        for index in range(count)
+    ]
+
+
+def _settings(
+    config: PreprocessConfig,
+    files: Sequence[SourceFile],
+    classes: Sequence[ClassInfo],
+    coarse_classes: Sequence[str],
+) -> dict[str, Any]:
+    return {
+        "input": {"files": len(files), "sha256": _digest_files(files)},
+        "labels": _digest_json([[dataclasses.astuple(entry) for entry in classes], coarse_classes]),
+        **dataclasses.asdict(config.transcoding),
+        "compression": config.compression,
+        "test_fraction": config.test_fraction,
+        "train_shards": config.train_shards,
+        "test_shards": config.test_shards,
+        "seed": config.seed,
+    }
+
+
+def _digest_files(files: Sequence[SourceFile]) -> str:
+    """Returns the SHA-256 over path, class, split and size of each file."""
+    lines = sorted(
+        b"\0".join(
+            os.fsencode(str(part)) for part in (file.path, file.label, file.split, file.size)
+        )
+        for file in files
+    )
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+def _digest_json(value: Any) -> str:  # noqa: ANN401
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,448 @@
+"""The whole job in this process, on a folder with a file of every kind."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import jpegkeras
+from jpegkeras.dataset_info import ClassInfo, load_dataset_info
+from jpegkeras.errors import InputError
+from jpegkeras.jpeg import read_coefficients
+from jpegkeras.sampling import COMPONENTS
+from jpegkeras.transcoding import Transcoding
+from preprocess import job, output, sources
+from preprocess.config import PreprocessConfig
+from preprocess.engines import local
+from preprocess.plan import make_plan
+from tests.preprocess.helpers import (
+    contents,
+    draw,
+    encode,
+    read_shard,
+    read_split,
+    run_main,
+    write_classes,
+    write_files,
+)
+
+NOT_UTF8 = os.fsdecode(b"a/caf\xe9.jpg")
+BASELINE = encode(draw(1, 45, 77))
+UNTOUCHED = {
+    "a/plain.jpg": BASELINE,
+    "a/space in name.JPG": encode(draw(2, 33, 50), quality=100),
+    NOT_UTF8: encode(draw(3, 64, 64), quality=30),
+    "b/optimized.jpeg": encode(draw(4, 70, 41), optimize=True),
+    "b/restarts.jpg": encode(draw(5, 90, 60), restart_marker_rows=1),
+    **{f"b/{i}.jpg": encode(draw(10 + i)) for i in range(8)},
+}
+CONVERTED = {
+    "a/444.jpg": encode(draw(6, 37, 61), subsampling="4:4:4"),
+    "a/422.jpg": encode(draw(7, 61, 37), subsampling="4:2:2"),
+    "b/gray.jpg": encode(draw(8, 48, 52, "L")),
+}
+REENCODED = {
+    "a/progressive.jpg": encode(draw(9, 40, 43), progressive=True),
+    "b/cmyk.jpg": encode(draw(9, 41, 43, "CMYK")),
+    "b/png.JPEG": encode(draw(9, 42, 43), "PNG"),
+    "b/palette.png": encode(draw(9, 43, 43).convert("P"), "PNG"),
+}
+REJECTED = {
+    "a/text.jpg": b"This is no image.",
+    "b/truncated.jpg": BASELINE[: len(BASELINE) // 2],
+    "b/empty.jpg": b"",
+}
+FILES = {**UNTOUCHED, **CONVERTED, **REENCODED, **REJECTED, "notes.txt": b"", "b/notes.md": b""}
+
+
+def settings_of(**settings):
+    """Settings of a job in this process: starting workers takes seconds."""
+    return PreprocessConfig(**{"workers": 1, **settings})
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write_files(tmp_path_factory.mktemp("source"), FILES)
+
+
+@pytest.fixture(scope="module")
+def config(source, tmp_path_factory):
+    return settings_of(
+        input_dir=str(source),
+        output_dir=str(tmp_path_factory.mktemp("data")),
+        compression="none",
+        train_shards=3,
+        max_rejected=0.2,
+    )
+
+
+@pytest.fixture(scope="module")
+def info(config):
+    return job.run(config).info
+
+
+@pytest.fixture(scope="module")
+def records(config, info):
+    everything = [r for split in info.splits for r in read_split(config.output_dir, info, split)]
+    return {os.fsdecode(record["name"]): record for record in everything}
+
+
+def rejected_rows(directory):
+    path = pathlib.Path(directory, "rejected.csv")
+    with path.open(newline="", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def test_shards_and_records_are_those_of_the_plan(config, info):
+    plan = make_plan(config)
+    assert sorted(contents(config.output_dir)) == [
+        "dataset.json",
+        "rejected.csv",
+        "test-00000-of-00001.tfrecord",
+        "train-00000-of-00003.tfrecord",
+        "train-00001-of-00003.tfrecord",
+        "train-00002-of-00003.tfrecord",
+    ]
+    for shard in plan.shards:
+        expected = [(os.fsencode(i.path), i.label) for i in shard.images if i.path not in REJECTED]
+        found = read_shard(config.output_dir, shard.file)
+        assert [(r["name"], r["label"]) for r in found] == expected
+
+
+def test_dataset_json_tells_the_truth(config, info, records):
+    assert load_dataset_info(config.output_dir) == info
+    assert (info.num_frequencies, info.sampling, info.compression) == (64, "4:2:0", "none")
+    assert info.classes == (ClassInfo("a", "a", 0), ClassInfo("b", "b", 1))
+    assert info.transcoding == dataclasses.asdict(Transcoding())
+    assert info.jpegkeras_version == jpegkeras.__version__
+    assert info.settings["seed"] == 0 and info.settings["input_dir"] == config.input_dir
+    for name, split in info.splits.items():
+        labels = [record["label"] for record in read_split(config.output_dir, info, name)]
+        assert split.records == len(labels) == sum(shard.records for shard in split.shards)
+        assert split.class_counts == (labels.count(0), labels.count(1))
+        for shard in split.shards:
+            data = pathlib.Path(config.output_dir, shard.file).read_bytes()
+            assert shard.sha256 == hashlib.sha256(data).hexdigest()
+            assert shard.records == len(read_shard(config.output_dir, shard.file))
+    sizes = np.array([(record["height"], record["width"]) for record in records.values()])
+    assert info.smallest == tuple(sizes.min(axis=0)) == (33, 37)
+    assert info.largest == tuple(sizes.max(axis=0)) == (90, 77)
+
+
+def test_untouched_files_keep_every_coefficient(records):
+    for name, data in UNTOUCHED.items():
+        image, record = read_coefficients(data), records[name]
+        assert (record["height"], record["width"]) == (image.height, image.width)
+        for index, (key, component) in enumerate(zip(COMPONENTS, image.components)):
+            np.testing.assert_array_equal(record[key], component.coefficients)
+            np.testing.assert_array_equal(record["quantization"][index], component.quantization)
+
+
+def test_converted_files_keep_the_luma(records):
+    for name, data in CONVERTED.items():
+        luma = read_coefficients(data).components[0]
+        np.testing.assert_array_equal(records[name]["y"], luma.coefficients)
+        np.testing.assert_array_equal(records[name]["quantization"][0], luma.quantization)
+    assert not records["b/gray.jpg"]["cb"].any() and not records["b/gray.jpg"]["cr"].any()
+    assert records["a/444.jpg"]["cb"].any()
+
+
+def test_every_record_has_the_one_sampling(records):
+    assert len(records) == len(UNTOUCHED) + len(CONVERTED) + len(REENCODED)
+    for record in records.values():
+        height, width = int(record["height"]), int(record["width"])
+        chroma = (-(-height // 16), -(-width // 16), 64)
+        assert record["y"].shape == (-(-height // 8), -(-width // 8), 64)
+        assert record["cb"].shape == record["cr"].shape == chroma
+
+
+def test_counts_by_route_and_reason(info):
+    assert info.counts == {
+        "untouched": len(UNTOUCHED),
+        "converted": 3,
+        "converted: 4:2:2 to 4:2:0": 1,
+        "converted: 4:4:4 to 4:2:0": 1,
+        "converted: gray to 4:2:0": 1,
+        "re-encoded": 4,
+        "re-encoded: CMYK (4 components)": 1,
+        "re-encoded: not a JPEG": 2,
+        "re-encoded: progressive DCT": 1,
+        "rejected": 3,
+        "ignored": 2,
+    }
+
+
+def test_rejected_files_are_listed_with_their_reasons(config, info):
+    splits = {i.path: s.split for s in make_plan(config).shards for i in s.images}
+    rows = {row["path"]: row for row in rejected_rows(config.output_dir)}
+    assert set(rows) == set(REJECTED)
+    for path, row in rows.items():
+        assert (row["split"], row["label"]) == (splits[path], path[0])
+    assert "no image" in rows["a/text.jpg"]["reason"]
+    assert "no image" in rows["b/empty.jpg"]["reason"]
+    assert "truncated" in rows["b/truncated.jpg"]["reason"]
+
+
+def test_statistics_are_those_of_the_train_records(config, info):
+    train = read_split(config.output_dir, info, "train")
+    for index, key in enumerate(COMPONENTS):
+        values = np.concatenate(
+            [(r[key].astype(float) * r["quantization"][index]).reshape(-1, 64) for r in train]
+        )
+        statistics = info.statistics[key]
+        np.testing.assert_allclose(statistics["mean"], values.mean(axis=0), atol=1e-9)
+        np.testing.assert_allclose(statistics["std"], values.std(axis=0), atol=1e-6)
+
+
+def test_arithmetic_coding_is_reencoded(tmp_path):
+    jpegtran = shutil.which("jpegtran")
+    if not jpegtran:
+        pytest.skip("needs jpegtran to make a file with arithmetic coding")
+    command = [jpegtran, "-arithmetic"]
+    done = subprocess.run(command, input=BASELINE, capture_output=True)
+    if done.returncode:
+        pytest.skip(f"this jpegtran cannot write arithmetic coding: {done.stderr.decode()}")
+    write_files(tmp_path / "in", {"train/a/1.jpg": done.stdout, "test/a/1.jpg": BASELINE})
+    result = job.run(settings_of(input_dir=str(tmp_path / "in"), output_dir=str(tmp_path / "o")))
+    assert result.info.counts["re-encoded: arithmetic coding"] == 1
+    # Both are decoded from the same coefficients, and encoded with the same tables.
+    (train,) = read_split(tmp_path / "o", result.info, "train")
+    (test,) = read_split(tmp_path / "o", result.info, "test")
+    np.testing.assert_array_equal(train["quantization"], test["quantization"])
+    assert np.abs(train["y"].astype(int) - test["y"]).max() <= 1
+
+
+def test_settings_reach_the_records(tmp_path, source):
+    folder = write_classes(tmp_path / "in", {"a": 5, "b": 5}, quality=40, subsampling="4:4:4")
+    settings = Transcoding(smallest_side=24, quality=70, subsampling="4:2:2", num_frequencies=9)
+    config = settings_of(
+        input_dir=str(folder), output_dir=str(tmp_path / "out"), transcoding=settings
+    )
+    info = job.run(config).info
+    assert [shard.file for shard in info.splits["train"].shards] == [
+        "train-00000-of-00001.tfrecord.gz"
+    ]
+    assert (info.smallest, info.largest) == ((24, 34), (24, 34))
+    assert info.transcoding == dataclasses.asdict(settings)
+    expected = read_coefficients(encode(quality=70)).components[0].quantization[:9]
+    for record in read_split(tmp_path / "out", info, "train", 9):
+        assert (record["y"].shape, record["cb"].shape) == ((3, 5, 9), (3, 3, 9))
+        np.testing.assert_array_equal(record["quantization"][0], expected)
+    assert len(info.statistics["y"]["std"]) == 9
+
+
+def test_same_bytes_whatever_the_listing_order(config, info, tmp_path, monkeypatch):
+    below = sources._files_below
+    monkeypatch.setattr(sources, "_files_below", lambda path: sorted(below(path), reverse=True))
+    again = dataclasses.replace(config, output_dir=str(tmp_path))
+    job.run(again)
+    assert contents(tmp_path) == contents(config.output_dir)
+
+
+def test_labels_csv(tmp_path):
+    folder = write_classes(tmp_path / "in", {"n1": 3, "n2": 3, "n3": 3})
+    (tmp_path / "labels.csv").write_text(
+        "class,name,coarse\nn1,dog,pet\nn2,car,machine\nn3,cat,pet\nn4,bus,machine\n"
+    )
+    config = settings_of(
+        input_dir=str(folder), output_dir=str(tmp_path / "out"), labels=f"{tmp_path}/labels.csv"
+    )
+    info = job.run(config).info
+    assert info.class_names("fine") == ["dog", "car", "cat"]
+    assert info.class_names("coarse") == ["machine", "pet"]
+    for record in read_split(tmp_path / "out", info, "train"):
+        assert record["coarse_label"] == [1, 0, 1][record["label"]]
+
+
+def test_csv_with_a_missing_file(tmp_path):
+    write_files(tmp_path, {f"{i}.jpg": encode(draw(i)) for i in range(4)})
+    rows = ["0.jpg,a,train", "1.jpg,b,train", "2.jpg,a,test", "3.jpg,b,val", "none.jpg,b,test"]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,split", *rows]))
+    config = settings_of(
+        input_csv=f"{tmp_path}/list.csv", output_dir=f"{tmp_path}/out", max_rejected=0.5
+    )
+    info = job.run(config).info
+    assert [info.splits[name].class_counts for name in ("train", "test")] == [(1, 1), (1, 1)]
+    assert rejected_rows(tmp_path / "out") == [
+        {
+            "path": "none.jpg",
+            "split": "test",
+            "label": "b",
+            "reason": "No such file or directory",
+        }
+    ]
+
+
+def test_pipes_and_folders_are_rejected_rather_than_waited_for(tmp_path):
+    folder = write_classes(tmp_path / "in", {"a": 8})
+    os.mkfifo(folder / "a/pipe.jpg")
+    config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out", max_rejected=0.5)
+    assert job.run(config).info.counts["rejected"] == 1
+    assert rejected_rows(tmp_path / "out")[0]["reason"] == "not a regular file"
+
+
+def test_an_unexpected_error_rejects_one_file(tmp_path, monkeypatch):
+    from preprocess import shards
+
+    folder = write_classes(tmp_path / "in", {"a": 8})
+    bad = (folder / "a/a_3.jpg").read_bytes()
+    transcode = shards.transcode
+    monkeypatch.setattr(
+        shards, "transcode", lambda data, s: transcode(data, s) if data != bad else 1 / 0
+    )
+    config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out", max_rejected=0.5)
+    assert job.run(config).info.counts["rejected"] == 1
+    (row,) = rejected_rows(tmp_path / "out")
+    assert row["path"] == "a/a_3.jpg" and "ZeroDivisionError" in row["reason"]
+
+
+def test_too_many_rejected_stops_and_more_allowed_continues(config, tmp_path):
+    strict = dataclasses.replace(config, output_dir=str(tmp_path), max_rejected=0.01)
+    with pytest.raises(InputError, match="more than --max_rejected=0.01; see .*rejected.csv"):
+        job.run(strict)
+    assert rejected_rows(tmp_path)
+    assert not (tmp_path / "dataset.json").exists()
+    job.run(dataclasses.replace(strict, max_rejected=0.2))
+    assert json.loads((tmp_path / "dataset.json").read_text())["counts"]["rejected"] == 3
+
+
+def test_every_file_rejected(tmp_path):
+    write_files(tmp_path / "in", {f"a/{i}.jpg": b"no" for i in range(5)})
+    config = settings_of(input_dir=f"{tmp_path}/in", output_dir=f"{tmp_path}/out", max_rejected=1.0)
+    with pytest.raises(InputError, match="all 5 files were rejected; see .*rejected.csv"):
+        job.run(config)
+    assert len(rejected_rows(tmp_path / "out")) == 5
+
+
+def test_a_split_of_which_every_file_is_rejected(tmp_path):
+    write_files(tmp_path / "in", {"train/a/1.jpg": encode(), "test/a/2.jpg": b"no"})
+    config = settings_of(input_dir=f"{tmp_path}/in", output_dir=f"{tmp_path}/out", max_rejected=0.9)
+    with pytest.raises(InputError, match="the test split is empty, since all"):
+        job.run(config)
+
+
+def test_finished_changed_and_overwritten(tmp_path):
+    folder = write_classes(tmp_path / "in", {"a": 6, "b": 6})
+    config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out", train_shards=4)
+    job.run(config)
+    write_files(tmp_path / "out", {"mine.txt": b"keep", "train-00000-of-00001.bak": b"keep"})
+    before = contents(tmp_path / "out")
+    assert job.run(config).finished_before
+    assert contents(tmp_path / "out") == before
+
+    changed = dataclasses.replace(config, train_shards=2, transcoding=Transcoding(quality=50))
+    with pytest.raises(InputError, match="quality was None and is now 50; train_shards was 4 and"):
+        job.run(changed)
+    (folder / "a/new.jpg").write_bytes(encode(draw(99)))
+    with pytest.raises(InputError, match=r"the input files changed \(12 then, 13 now\)"):
+        job.run(config)
+    assert contents(tmp_path / "out") == before
+
+    job.run(dataclasses.replace(changed, overwrite=True))
+    after = contents(tmp_path / "out")
+    assert sorted(after) == [
+        "dataset.json",
+        "mine.txt",
+        "rejected.csv",
+        "test-00000-of-00001.tfrecord.gz",
+        "train-00000-of-00001.bak",
+        "train-00000-of-00002.tfrecord.gz",
+        "train-00001-of-00002.tfrecord.gz",
+    ]
+    assert (after["mine.txt"], after["train-00000-of-00001.bak"]) == (b"keep", b"keep")
+
+
+def test_a_half_made_data_set_of_other_settings(tmp_path, monkeypatch):
+    folder = write_classes(tmp_path / "in", {"a": 6})
+    config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out")
+    plan = make_plan(config)
+    (tmp_path / "out").mkdir()
+    assert output.prepare(tmp_path / "out", plan, overwrite=False) is output.State.NEW
+    with pytest.raises(InputError, match="seed was 0 and is now 1"):
+        job.run(dataclasses.replace(config, seed=1))
+    monkeypatch.setattr(jpegkeras, "__version__", "99")
+    with pytest.raises(InputError, match="jpegkeras_version was .* and is now 99"):
+        job.run(config)
+
+
+def test_shards_that_nobody_accounts_for(tmp_path):
+    folder = write_classes(tmp_path / "in", {"a": 6})
+    write_files(tmp_path / "out", {"train-00003-of-00007.tfrecord": b""})
+    config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out")
+    with pytest.raises(InputError, match="it holds train-00003-of-00007.tfrecord, but neither"):
+        job.run(config)
+    assert sorted(contents(tmp_path / "out")) == ["train-00003-of-00007.tfrecord"]
+
+
+def test_two_jobs_in_one_folder(tmp_path):
+    folder = write_classes(tmp_path / "in", {"a": 6})
+    config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out")
+    with output.locked(tmp_path / "out"), pytest.raises(InputError, match="another .* job is"):
+        job.run(config)
+    job.run(config)
+
+
+def test_what_killed_workers_leave_is_removed(tmp_path, monkeypatch):
+    folder = write_classes(tmp_path / "in", {"a": 6})
+    left = ["train-00000-of-00001.tfrecord.gz.123.tmp", ".parts/x.123.tmp", "notes.123.tmp"]
+
+    def die(*_):
+        write_files(tmp_path / "out", dict.fromkeys(left, b""))
+        raise local.WorkerDiedError("killed")
+        yield
+
+    monkeypatch.setattr(local, "run", die)
+    with pytest.raises(local.WorkerDiedError):
+        job.run(settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out"))
+    # Names that are not ours stay.
+    assert sorted(contents(tmp_path / "out")) == sorted([*left[1:], "plan.json", "rejected.csv"])
+
+
+def test_killed_before_dataset_json(config, info, tmp_path, monkeypatch):
+    again = dataclasses.replace(config, output_dir=str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(info), "save", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            job.run(again)
+    made = {path: path.stat().st_ino for path in tmp_path.glob("*.tfrecord")}
+    assert len(made) == 4
+    assert job.run(again).images == 0
+    assert {path: path.stat().st_ino for path in tmp_path.glob("*.tfrecord")} == made
+    assert contents(tmp_path) == contents(config.output_dir)
+
+
+def test_killed_before_the_working_files_are_removed(config, info, tmp_path, monkeypatch):
+    again = dataclasses.replace(config, output_dir=str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(output, "remove_working_files", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            job.run(again)
+    assert (tmp_path / "plan.json").exists() and (tmp_path / ".parts").exists()
+    assert job.run(again).finished_before
+    assert contents(tmp_path) == contents(config.output_dir)
+    assert not (tmp_path / ".parts").exists()
+
+
+def test_a_class_without_train_images_is_told(tmp_path, capsys):
+    write_files(tmp_path / "in", {"train/a/1.jpg": encode(), "val/b/2.jpg": encode(draw(2))})
+    job.run(settings_of(input_dir=f"{tmp_path}/in", output_dir=f"{tmp_path}/out"))
+    assert "warning: 1 of 2 classes have test images" in capsys.readouterr().err
+
+
+def test_summary_and_next_command(tmp_path, capsys):
+    folder = write_classes(tmp_path / "in", {"a": 5})
+    assert run_main(f"--input_dir={folder}", f"--output_dir={tmp_path}/an out", "--workers=1") == 0
+    out = capsys.readouterr().out
+    assert "train records" in out and "untouched" in out and "images/s" in out
+    assert f"--data_dir='{tmp_path}/an out'" in out.replace("\n", " ")
+    assert run_main(f"--input_dir={folder}", f"--output_dir={tmp_path}/an out", "--workers=1") == 0
+    assert "finished already" in capsys.readouterr().err

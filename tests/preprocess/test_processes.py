@@ -1,0 +1,158 @@
+"""Worker processes: the same bytes as without them, and every way in which they can be ended.
+
+Starting workers takes seconds, since each imports TensorFlow: there are few tests here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import pathlib
+import signal
+import threading
+import time
+
+import pytest
+
+from preprocess import job
+from preprocess.config import PreprocessConfig
+from preprocess.engines.local import WorkerDiedError
+from preprocess.plan import make_plan
+from tests.preprocess.helpers import contents, start_main, write_classes
+
+# Makes the process kill itself, as nothing else can at a chosen place, at the 8th image.
+KILLED_AT_THE_8TH = """
+import itertools, os, signal
+from preprocess import shards
+original, count = shards.transcode, itertools.count(1)
+def transcode(*arguments):
+    if next(count) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments)
+shards.transcode = transcode
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = write_classes(tmp_path_factory.mktemp("source"), {"a": 10, "b": 10})
+    return PreprocessConfig(
+        input_dir=str(folder),
+        output_dir=str(tmp_path_factory.mktemp("data")),
+        train_shards=4,
+        workers=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(config):
+    """The files that one process makes without a break."""
+    job.run(config)
+    return contents(config.output_dir)
+
+
+def arguments(config, directory, workers):
+    return [
+        f"--input_dir={config.input_dir}",
+        f"--output_dir={directory}",
+        f"--train_shards={config.train_shards}",
+        f"--workers={workers}",
+    ]
+
+
+def children_of(process):
+    path = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(number) for number in path.read_text().split()]
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def wait_for_workers(process):
+    """Waits until two workers run: each has its own children entry beside the resource tracker."""
+    wait_until(lambda: process.poll() is not None or len(children_of(process)) >= 3)
+    assert process.poll() is None, process.communicate()
+    return children_of(process)
+
+
+def is_running(number):
+    try:
+        return "\nState:\tZ" not in pathlib.Path(f"/proc/{number}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+needs_proc = pytest.mark.skipif(
+    not pathlib.Path("/proc/self/task").exists(), reason="needs /proc to find the workers"
+)
+
+
+def test_killed_worker_then_two_workers_make_the_same_bytes(config, expected, tmp_path):
+    two = dataclasses.replace(config, output_dir=str(tmp_path), workers=2)
+
+    def kill_one():
+        wait_until(multiprocessing.active_children)
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(WorkerDiedError, match="Run the same command again to continue"):
+        job.run(two)
+    killer.join()
+    assert not multiprocessing.active_children()
+    assert not list(tmp_path.glob("*.tmp"))
+    job.run(two)
+    assert contents(tmp_path) == expected
+
+
+def test_killed_job_continues_and_keeps_what_is_done(config, expected, tmp_path, capfd):
+    process = start_main(*arguments(config, tmp_path, workers=1), before=KILLED_AT_THE_8TH)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    # Shards of 4: one whole, and the 8th image is in the second.
+    first = make_plan(config).shards[0].file
+    assert sorted(path.name for path in (tmp_path / ".parts").iterdir()) == [f"{first}.json"]
+    assert len(list(tmp_path.glob("*.tmp"))) == 1
+    assert not (tmp_path / "dataset.json").exists()
+    made = (tmp_path / first).stat()
+    job.run(dataclasses.replace(config, output_dir=str(tmp_path)))
+    assert "Continuing: 1 of 5 shards" in capfd.readouterr().err
+    assert (tmp_path / first).stat().st_ino == made.st_ino
+    assert contents(tmp_path) == expected
+
+
+def test_a_shard_that_was_cut_off_is_made_again(config, expected, tmp_path):
+    process = start_main(*arguments(config, tmp_path, workers=1), before=KILLED_AT_THE_8TH)
+    process.communicate(timeout=120)
+    shard = tmp_path / make_plan(config).shards[0].file
+    shard.write_bytes(shard.read_bytes()[:-1])
+    job.run(dataclasses.replace(config, output_dir=str(tmp_path)))
+    assert contents(tmp_path) == expected
+
+
+@needs_proc
+def test_interrupt_ends_the_workers_in_one_line(config, tmp_path):
+    process = start_main(*arguments(config, tmp_path, workers=2), start_new_session=True)
+    children = wait_for_workers(process)
+    # As Ctrl-C does: to every process of the terminal.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.endswith("interrupted: run the same command again to continue.\n")
+    assert "Traceback" not in err
+    wait_until(lambda: not any(is_running(child) for child in children))
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@needs_proc
+def test_workers_end_with_a_killed_parent(config, tmp_path):
+    process = start_main(*arguments(config, tmp_path, workers=2))
+    children = wait_for_workers(process)
+    process.kill()
+    process.communicate(timeout=60)
+    wait_until(lambda: not any(is_running(child) for child in children))
