@@ -8,6 +8,7 @@ comma := ,
 EXTRAS := $(if $(filter-out 0,$(GPU)),dev$(comma)gpu,dev)
 PY := $(VENV)/bin/python
 DEMO_DIR ?= build/demo
+DEMO_IMAGE = $(DEMO_DIR)/images/discs/discs_00003.jpg
 
 .PHONY: all env test test-fast lint format demo clean
 all: test
@@ -35,8 +36,21 @@ test: lint
 test-fast: lint
 	$(PY) -m pytest -m "not slow"
 
+# The main job on pictures that the project draws itself: each step is a command that a user would type.
 demo: env
-	$(PY) -m preprocess.demo --output_dir $(DEMO_DIR)
+	$(PY) -m preprocess.sample_data --output_dir=$(DEMO_DIR)/images --images_per_class=200
+	$(PY) -m preprocess.main --input_dir=$(DEMO_DIR)/images --labels=$(DEMO_DIR)/images/labels.csv \
+	  --output_dir=$(DEMO_DIR)/records --smallest_side=64 --num_frequencies=16
+	$(PY) train_main.py --mode=train --preset=smoke --data_dir=$(DEMO_DIR)/records --workdir=$(DEMO_DIR)/run
+	$(PY) train_main.py --mode=evaluate --data_dir=$(DEMO_DIR)/records --workdir=$(DEMO_DIR)/run --min_top1=0.8
+	$(PY) train_main.py --mode=export --workdir=$(DEMO_DIR)/run
+	$(PY) train_main.py --mode=predict --workdir=$(DEMO_DIR)/run --images=$(DEMO_IMAGE)
+	@echo
+	@echo "images      $(DEMO_DIR)/images       JPEGs in class folders, and labels.csv"
+	@echo "records     $(DEMO_DIR)/records      shards of coefficients, dataset.json, rejected.csv"
+	@echo "run         $(DEMO_DIR)/run          checkpoints, log.csv, evaluation-test.json, saved_model"
+	@echo "curves      $(VENV)/bin/tensorboard --logdir $(DEMO_DIR)/run/tensorboard"
+	@echo "your images $(PY) -m preprocess.main --input_dir=DIR_OF_CLASS_FOLDERS --output_dir=records --smallest_side=256"
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache *.egg-info

@@ -12,7 +12,7 @@ import sys
 
 from absl import app, flags, logging
 
-from jpegkeras.config import PRESETS, STRATEGIES, TASKS, make_config
+from jpegkeras.config import PRESETS, SCHEDULES, STRATEGIES, TASKS, make_config
 from jpegkeras.errors import InputError
 from jpegkeras.quiet import quiet_tensorflow
 
@@ -52,13 +52,19 @@ _OVERRIDES = {
     "epochs": flags.DEFINE_integer("epochs", None, "Passes over the training split."),
     "learning_rate": flags.DEFINE_float("learning_rate", None, "Initial learning rate of SGD."),
     "momentum": flags.DEFINE_float("momentum", None, "Momentum of SGD."),
+    "schedule": flags.DEFINE_enum(
+        "schedule", None, list(SCHEDULES), "How the learning rate falls: in steps or as a cosine."
+    ),
     "decay_every_epochs": flags.DEFINE_integer(
-        "decay_every_epochs", None, "Epochs between two decays of the learning rate."
+        "decay_every_epochs", None, "With the schedule of steps: epochs between two decays."
     ),
     "decay_factor": flags.DEFINE_float("decay_factor", None, "What a decay multiplies by."),
     "weight_decay": flags.DEFINE_float("weight_decay", None, "Decoupled weight decay."),
     "batch_norm_momentum": flags.DEFINE_float(
         "batch_norm_momentum", None, "Momentum of the batch normalisation's moving statistics."
+    ),
+    "zero_init_residual": flags.DEFINE_bool(
+        "zero_init_residual", None, "Start each block as its shortcut alone."
     ),
     "augment": flags.DEFINE_bool("augment", None, "Random crops and flips, else central crops."),
     "shuffle_buffer": flags.DEFINE_integer("shuffle_buffer", None, "Records to shuffle among."),

@@ -11,6 +11,7 @@ import dataclasses
 from jpegkeras.errors import InputError
 
 STRATEGIES = ("auto", "none", "mirrored")
+SCHEDULES = ("steps", "cosine")
 TASKS = ("fine", "coarse")
 
 
@@ -18,8 +19,9 @@ TASKS = ("fine", "coarse")
 class TrainConfig:
     """Everything that decides how a network is trained. Raises InputError for a value out of range.
 
-    Sizes are in pixels, `batch_size` is over all devices together, and the learning rate is
-    multiplied by `decay_factor` every `decay_every_epochs` epochs.
+    Sizes are in pixels; `batch_size` is over all devices together. With the schedule "steps" the
+    learning rate is multiplied by `decay_factor` every `decay_every_epochs` epochs; with "cosine"
+    it falls to 0 along half a cosine over all steps.
     """
 
     model: str = "resnet50_dct"
@@ -30,10 +32,12 @@ class TrainConfig:
     epochs: int = 120
     learning_rate: float = 0.05
     momentum: float = 0.9
+    schedule: str = "steps"
     decay_every_epochs: int = 30
     decay_factor: float = 0.1
     weight_decay: float = 0.0
     batch_norm_momentum: float = 0.99
+    zero_init_residual: bool = False
     augment: bool = True
     shuffle_buffer: int = 4096
     checkpoint_every_steps: int = 1000
@@ -53,7 +57,8 @@ class TrainConfig:
             raise InputError(f"--weight_decay must not be negative; got {self.weight_decay}.")
         if self.num_frequencies > 64:
             raise InputError(f"--num_frequencies must be from 1 to 64; got {self.num_frequencies}.")
-        for name, allowed in (("strategy", STRATEGIES), ("task", TASKS)):
+        enums = (("strategy", STRATEGIES), ("task", TASKS), ("schedule", SCHEDULES))
+        for name, allowed in enums:
             if getattr(self, name) not in allowed:
                 raise InputError(
                     f"--{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}."
@@ -84,10 +89,11 @@ PRESETS = {
         num_frequencies=16,
         image_size=48,
         batch_size=32,
-        epochs=12,
+        epochs=6,
         learning_rate=0.02,
-        decay_every_epochs=9,
+        schedule="cosine",
         batch_norm_momentum=0.9,
+        zero_init_residual=True,
     ),
 }
 

@@ -13,7 +13,6 @@ from jpegkeras.files import write_json
 
 FILE_NAME = "dataset.json"
 SCHEMA_VERSION = 1
-TASKS = ("fine", "coarse")
 COMPRESSIONS = {"gzip": "GZIP", "none": ""}
 
 

@@ -45,8 +45,12 @@ class NetworkDescription:
         content = json.loads(text)
         return cls(**{**content, "class_names": tuple(content["class_names"])})
 
-    def build(self, *, synchronized: bool = False) -> keras.Model:
-        """Builds the network afresh; `synchronized` shares batch statistics among replicas."""
+    def build(self, **training_options: bool) -> keras.Model:
+        """Builds the network afresh.
+
+        `training_options`: those of `build_model` that matter only while it trains (`synchronized`,
+        `zero_init_residual`).
+        """
         return build_model(
             self.model,
             num_frequencies=self.num_frequencies,
@@ -55,7 +59,7 @@ class NetworkDescription:
             sampling=self.sampling,
             statistics=self.statistics,
             batch_norm_momentum=self.batch_norm_momentum,
-            synchronized=synchronized,
+            **training_options,
         )
 
     def differences(self, other: NetworkDescription) -> list[str]:

@@ -84,9 +84,17 @@ class _Run:
         self._source = source
         self._strategy = strategy
         self._steps_per_epoch = source.records("train") // config.batch_size
+        self._schedule = make_schedule(config, self._steps_per_epoch)
         with strategy.scope():
-            self._model = description.build(synchronized=strategy.num_replicas_in_sync > 1)
-            self._optimizer = _make_optimizer(config, self._steps_per_epoch)
+            self._model = description.build(
+                synchronized=strategy.num_replicas_in_sync > 1,
+                zero_init_residual=config.zero_init_residual,
+            )
+            self._optimizer = keras.optimizers.SGD(
+                self._schedule,
+                momentum=config.momentum,
+                weight_decay=config.weight_decay or None,
+            )
             self._optimizer.build(self._model.trainable_variables)
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         # Loss and right answers, summed over the epoch's images so far.
@@ -178,12 +186,13 @@ class _Run:
             self._store.save_best(int(self._step.numpy()))
 
     def _row(self, epoch: int, evaluation: Evaluation, rate: float) -> dict[str, float]:
+        step = int(self._step.numpy())
         images = self._steps_per_epoch * self._config.batch_size
         loss, right = self._sums.numpy() / images
         return {
             "epoch": epoch + 1,
-            "step": int(self._step.numpy()),
-            "learning_rate": _learning_rate(self._config, epoch),
+            "step": step,
+            "learning_rate": float(self._schedule(step - 1)),
             "train_loss": float(loss),
             "train_top1": float(right),
             "test_loss": evaluation.loss,
@@ -210,22 +219,19 @@ def _epoch_line(row: dict[str, float], epochs: int) -> str:
     )
 
 
-def _learning_rate(config: TrainConfig, epoch: int) -> float:
-    """Returns the learning rate of an epoch, counted from 0."""
-    return config.learning_rate * config.decay_factor ** (epoch // config.decay_every_epochs)
-
-
-def _make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    decays = range(config.decay_every_epochs, config.epochs, config.decay_every_epochs)
-    schedule = config.learning_rate
-    if decays:
-        # Keras keeps a value up to and including its boundary, and counts the first step as 0.
-        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
-            boundaries=[epoch * steps_per_epoch - 1 for epoch in decays],
-            values=[_learning_rate(config, epoch) for epoch in (0, *decays)],
+def make_schedule(
+    config: TrainConfig, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns the learning rate as a function of the step, counted from 0."""
+    if config.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            config.learning_rate, decay_steps=config.epochs * steps_per_epoch
         )
-    return keras.optimizers.SGD(
-        schedule, momentum=config.momentum, weight_decay=config.weight_decay or None
+    return keras.optimizers.schedules.ExponentialDecay(
+        config.learning_rate,
+        decay_steps=config.decay_every_epochs * steps_per_epoch,
+        decay_rate=config.decay_factor,
+        staircase=True,
     )
 
 

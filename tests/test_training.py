@@ -174,16 +174,22 @@ def test_a_batch_that_two_devices_cannot_share_is_an_error(data_dir, tmp_path):
 
 
 def test_the_learning_rate_falls_at_the_epochs_ends(data_dir, tmp_path):
-    optimizer = training._make_optimizer(
-        dataclasses.replace(CONFIG, epochs=7, decay_every_epochs=2, learning_rate=1.0), 6
-    )
-    rates = [float(optimizer._learning_rate(step)) for step in range(42)]
+    config = dataclasses.replace(CONFIG, epochs=7, decay_every_epochs=2, learning_rate=1.0)
+    schedule = training.make_schedule(config, 6)
+    rates = [float(schedule(step)) for step in range(42)]
     expected = [10.0 ** -(step // 12) for step in range(42)]
     np.testing.assert_allclose(rates, expected, rtol=1e-6)
     run(data_dir, tmp_path, epochs=3, decay_every_epochs=1)
     assert [float(row["learning_rate"]) for row in log_of(tmp_path)] == pytest.approx(
         [0.02, 0.002, 0.0002]
     )
+
+
+def test_a_cosine_falls_from_the_learning_rate_to_nothing():
+    config = dataclasses.replace(CONFIG, epochs=5, schedule="cosine", learning_rate=1.0)
+    schedule = training.make_schedule(config, 8)
+    rates = [float(schedule(step)) for step in (0, 10, 20, 30, 40)]
+    np.testing.assert_allclose(rates, [1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5, 0], atol=1e-6)
 
 
 def test_weight_decay_shrinks_the_weights(data_dir, tmp_path):

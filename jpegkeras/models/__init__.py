@@ -56,6 +56,7 @@ def build_model(
     batch_norm_momentum: float = 0.99,
     batch_norm_epsilon: float = 1.001e-5,
     synchronized: bool = False,
+    zero_init_residual: bool = False,
     input_frequencies: int | None = None,
 ) -> keras.Model:
     """Builds a network with random weights.
@@ -75,6 +76,9 @@ def build_model(
       batch_norm_momentum: of all batch normalisations.
       batch_norm_epsilon: of all batch normalisations.
       synchronized: whether batch statistics are taken over all replicas.
+      zero_init_residual: whether each block begins as its shortcut alone, the scale of its last
+        batch normalisation being 0 at first (Goyal et al. 2017, section 5.1); short runs then
+        learn much sooner.
       input_frequencies: the bands that the inputs carry, where they are more than
         `num_frequencies`; the network then drops the others itself.
 
@@ -96,6 +100,7 @@ def build_model(
         batch_norm_momentum=batch_norm_momentum,
         batch_norm_epsilon=batch_norm_epsilon,
         synchronized=synchronized,
+        zero_init_residual=zero_init_residual,
         input_frequencies=input_frequencies,
     )
     return MODELS[name].builder(options)

@@ -31,6 +31,7 @@ class NetworkOptions:
     # That of keras.applications, so that published weights give the same outputs.
     batch_norm_epsilon: float = 1.001e-5
     synchronized: bool = False
+    zero_init_residual: bool = False
     input_frequencies: int | None = None
 
     def __post_init__(self):

@@ -146,7 +146,8 @@ def block(
     x = layers.Activation("relu", name=f"{name}_1_relu")(x)
     x = convolution(x, stage.width, kernel_size, options, name=f"{name}_2")
     x = layers.Activation("relu", name=f"{name}_2_relu")(x)
-    x = convolution(x, 4 * stage.width, 1, options, name=f"{name}_3")
+    gamma = "zeros" if options.zero_init_residual else "ones"
+    x = convolution(x, 4 * stage.width, 1, options, name=f"{name}_3", gamma=gamma)
     x = layers.Add(name=f"{name}_add")([shortcut, x])
     return layers.Activation("relu", name=f"{name}_out")(x)
 
@@ -160,8 +161,10 @@ def convolution(
     name: str,
     stride: int = 1,
     padding: str = "same",
+    gamma: str = "ones",
 ) -> Any:
-    """A convolution (`name`_conv) and its batch normalisation (`name`_bn)."""
+    """A convolution (`name`_conv) and its batch normalisation (`name`_bn); `gamma` initialises its
+    scale."""
     x = layers.Conv2D(
         filters,
         kernel_size,
@@ -170,15 +173,16 @@ def convolution(
         name=f"{name}_conv",
         **CHANNELS_LAST,
     )(x)
-    return batch_norm(x, options, name=f"{name}_bn")
+    return batch_norm(x, options, name=f"{name}_bn", gamma=gamma)
 
 
-def batch_norm(x: Any, options: NetworkOptions, *, name: str) -> Any:
+def batch_norm(x: Any, options: NetworkOptions, *, name: str, gamma: str = "ones") -> Any:
     """Batch normalisation of the last axis with the options' settings."""
     return layers.BatchNormalization(
         momentum=options.batch_norm_momentum,
         epsilon=options.batch_norm_epsilon,
         synchronized=options.synchronized,
+        gamma_initializer=gamma,
         name=name,
     )(x)
 
