@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import rich.console
 import rich.table
+import rich.text
+import tensorflow as tf
 
 from jpegkeras.checkpoints import find_checkpoint, read_description, restore_network
 from jpegkeras.config import TrainConfig
-from jpegkeras.dataset_info import load_dataset_info
+from jpegkeras.dataset_info import find_damaged_shards, load_dataset_info
 from jpegkeras.description import NetworkDescription
 from jpegkeras.distribution import check_batch_size, make_strategy
 from jpegkeras.errors import InputError
@@ -21,6 +24,7 @@ from jpegkeras.export import export
 from jpegkeras.files import write_json
 from jpegkeras.input_pipeline import Source, evaluation_batches
 from jpegkeras.prediction import Prediction, predict_file
+from jpegkeras.run_log import print_line
 from jpegkeras.training import train
 
 # Where the network is given by a checkpoint, a flag may confirm these but not change them.
@@ -30,14 +34,14 @@ _OF_THE_NETWORK = ("model", "num_frequencies", "image_size", "task")
 def run_train(config: TrainConfig, data_dir: str, workdir: str) -> None:
     """Trains, or continues, and prints where everything lies."""
     console = rich.console.Console()
-    result = train(config, data_dir, workdir, console)
-    console.print(
+    with _naming_damaged_shards(data_dir):
+        result = train(config, data_dir, workdir, console)
+    print_line(
+        console,
         f"step {result.step}: test top-1 {result.evaluation.top1:.2%}\n"
         f"checkpoint {result.checkpoint}\n"
         f"log {pathlib.Path(workdir) / 'log.csv'}\n"
         f"next: python train_main.py --mode=evaluate --data_dir={data_dir} --workdir={workdir}",
-        highlight=False,
-        soft_wrap=True,
     )
 
 
@@ -74,7 +78,9 @@ def run_evaluate(
     check_batch_size(batch_size, strategy)
     _, model = restore_network(path)
     evaluator = Evaluator(model, len(description.class_names), strategy)
-    evaluation = evaluator.evaluate(evaluation_batches(source, split=split, batch_size=batch_size))
+    batches = evaluation_batches(source, split=split, batch_size=batch_size)
+    with _naming_damaged_shards(data_dir):
+        evaluation = evaluator.evaluate(batches)
     names = list(description.class_names)
     output = output or str(pathlib.Path(workdir) / f"evaluation-{split}.json")
     write_json(
@@ -92,7 +98,7 @@ def run_evaluate(
     console.print(
         _evaluation_table(evaluation, names, f"{model.name}, {description.task}, {split}")
     )
-    console.print(f"results {output}", highlight=False, soft_wrap=True)
+    print_line(console, f"results {output}")
     if evaluation.top1 < min_top1:
         raise InputError(f"top-1 {evaluation.top1:.2%} is below --min_top1={min_top1:g}.")
     return evaluation
@@ -110,10 +116,9 @@ def run_export(
     check_expected(path, read_description(path), expected or {})
     description, model = restore_network(path)
     directory = export(model, description, export_dir or pathlib.Path(workdir) / "saved_model")
-    rich.console.Console().print(
+    print_line(
+        rich.console.Console(),
         f"SavedModel {directory}\nlook: saved_model_cli show --dir {directory} --all",
-        highlight=False,
-        soft_wrap=True,
     )
     return directory
 
@@ -142,6 +147,7 @@ def run_predict(
             print(f"error: {error}", file=sys.stderr)
             failures += 1
             continue
+        print_line(console, f"{image} ({predictions[-1].route})")
         console.print(_prediction_table(predictions[-1]))
     if output:
         write_json(output, [vars(prediction) for prediction in predictions])
@@ -164,6 +170,22 @@ def check_expected(
         )
 
 
+@contextlib.contextmanager
+def _naming_damaged_shards(data_dir: str) -> Iterator[None]:
+    """Makes TensorFlow's errors about damaged and missing records one that names the shard."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.FailedPreconditionError) as error:
+        damaged = find_damaged_shards(data_dir, load_dataset_info(data_dir))
+        if not damaged:
+            raise
+        raise InputError(
+            f"{data_dir}: {', '.join(damaged)} cannot be read: not what the preprocessing wrote "
+            f"({error.message.splitlines()[0]}). Restore it, or run the preprocessing again with "
+            "--overwrite."
+        ) from error
+
+
 def _check_classes(
     path: str, description: NetworkDescription, data_dir: str, class_names: list[str]
 ) -> None:
@@ -182,7 +204,10 @@ def _evaluation_table(evaluation: Evaluation, names: list[str], title: str) -> r
         table.add_column(column, justify="right")
     for row in evaluation.per_class(names):
         table.add_row(
-            row["class"], str(row["records"]), _percent(row["top1"]), _percent(row["top5"])
+            rich.text.Text(row["class"]),
+            str(row["records"]),
+            _percent(row["top1"]),
+            _percent(row["top5"]),
         )
     table.add_section()
     table.add_row(
@@ -192,11 +217,11 @@ def _evaluation_table(evaluation: Evaluation, names: list[str], title: str) -> r
 
 
 def _prediction_table(prediction: Prediction) -> rich.table.Table:
-    table = rich.table.Table(title=f"{prediction.path} ({prediction.route})")
+    table = rich.table.Table()
     table.add_column("class")
     table.add_column("probability", justify="right")
     for name, probability in zip(prediction.classes, prediction.probabilities):
-        table.add_row(name, _percent(probability))
+        table.add_row(rich.text.Text(name), _percent(probability))
     return table
 
 

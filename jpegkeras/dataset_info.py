@@ -9,7 +9,7 @@ import pathlib
 from typing import Any
 
 from jpegkeras.errors import InputError
-from jpegkeras.files import write_json
+from jpegkeras.files import file_sha256, write_json
 
 FILE_NAME = "dataset.json"
 SCHEMA_VERSION = 1
@@ -119,6 +119,16 @@ def load_dataset_info(directory: str | os.PathLike) -> DatasetInfo:
                     "preprocessing again with --overwrite."
                 )
     return info
+
+
+def find_damaged_shards(directory: str | os.PathLike, info: DatasetInfo) -> list[str]:
+    """Returns the file names of the shards whose SHA-256 is not that of `dataset.json`."""
+    shards = [shard for split in info.splits.values() for shard in split.shards]
+    return [
+        shard.file
+        for shard in shards
+        if file_sha256(pathlib.Path(directory) / shard.file) != shard.sha256
+    ]
 
 
 def _from_json(content: dict[str, Any]) -> DatasetInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 TEMPORARY_SUFFIX = ".tmp"
+_CHUNK = 1 << 20
 
 
 @contextlib.contextmanager
@@ -38,6 +40,15 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:  # noqa: ANN401
     """Writes `value` as indented JSON."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """Returns the SHA-256 of a file's content in hexadecimal."""
+    digest = hashlib.sha256()
+    with pathlib.Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _sync(path: pathlib.Path) -> None:

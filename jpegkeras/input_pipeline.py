@@ -75,7 +75,7 @@ def training_batches(
     """
     order = np.random.default_rng([seed, epoch])
     files = [str(source.directory / shard.file) for shard in source.info.splits["train"].shards]
-    records = _read(list(order.permutation(files)), source.info.compression)
+    records = _read(source, "train", list(order.permutation(files)))
     records = records.shuffle(shuffle_buffer, seed=int(order.integers(2**31)))
     epoch_seed = int(order.integers(2**31))
 
@@ -95,7 +95,7 @@ def training_batches(
 
 
 def evaluation_batches(source: Source, *, split: str, batch_size: int) -> tf.data.Dataset:
-    """Returns every record of a split once, centrally cropped, in the order of the shards.
+    """Returns every record of a split once, centrally cropped, always in the same order.
 
     Yields (features, labels, weights): all batches have `batch_size` items, so that every device
     gets its share; the last one is filled up with zeros of weight 0 (weights: float32 [B], else 1).
@@ -108,7 +108,7 @@ def evaluation_batches(source: Source, *, split: str, batch_size: int) -> tf.dat
         return features, label, tf.ones([])
 
     return (
-        _read(files, source.info.compression)
+        _read(source, split, files)
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size)
         .map(lambda *batch: tf.nest.map_structure(lambda x: _fill_up(x, batch_size), batch))
@@ -123,17 +123,20 @@ def parse_central(serialized: tf.Tensor, num_frequencies: int, size: int, sampli
     return _features(record, top, left, size, sampling)
 
 
-def _read(files: list[str], compression: str) -> tf.data.Dataset:
-    def read(file: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(file, compression_type=COMPRESSIONS[compression])
+def _read(source: Source, split: str, files: list[str]) -> tf.data.Dataset:
+    """Reads serialised records; fails at the end where they are not as many as they should be.
 
-    return tf.data.Dataset.from_tensor_slices(files).interleave(
-        read,
+    TensorFlow takes an uncompressed shard that was cut off for a shorter one.
+    """
+    compression = COMPRESSIONS[source.info.compression]
+    records = tf.data.Dataset.from_tensor_slices(files).interleave(
+        lambda file: tf.data.TFRecordDataset(file, compression_type=compression),
         cycle_length=min(_CYCLE, len(files)),
         block_length=_BLOCK_LENGTH,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
+    return records.apply(tf.data.experimental.assert_cardinality(source.records(split)))
 
 
 def _central(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import pathlib
 import time
 
@@ -50,8 +51,12 @@ class RunLog:
         self._writer.flush()
 
 
+# Between two lines where the output is no terminal, in seconds.
+_LINE_SECONDS = 30.0
+
+
 class Progress:
-    """A bar over a run's steps with loss, images a second and time left, on a terminal."""
+    """A run's steps with loss, images a second and time left: a bar on a terminal, else lines."""
 
     def __init__(self, console: rich.console.Console, total_steps: int, first_step: int) -> None:
         self._console = console
@@ -70,7 +75,11 @@ class Progress:
         self._task = self._bar.add_task(
             "training", total=total_steps, completed=first_step, loss="", rate=""
         )
+        self._total_steps = total_steps
+        self._first_step = first_step
         self._rate = RateMeter()
+        self._loss = ""
+        self._last_line = self._start = time.monotonic()
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -82,14 +91,27 @@ class Progress:
     def update(self, step: int, images: int, loss: float | None) -> None:
         """Shows `step`, after `images` more; `loss` is the mean so far, or None to leave it."""
         self._rate.add(images)
-        fields = {"rate": f"{self._rate.value:.0f} img/s"}
+        rate = f"{self._rate.value:.0f} img/s"
         if loss is not None:
-            fields["loss"] = f"loss {loss:.3f}"
-        self._bar.update(self._task, completed=step, **fields)
+            self._loss = f"loss {loss:.3f}"
+        self._bar.update(self._task, completed=step, loss=self._loss, rate=rate)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._last_line >= _LINE_SECONDS:
+            self._last_line = now
+            left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
+            self.print(
+                f"step {step} of {self._total_steps}, {self._loss}, {rate}, "
+                f"{datetime.timedelta(seconds=round(left))} left"
+            )
 
     def print(self, line: str) -> None:
         """Prints a line above the bar."""
-        self._console.print(line, highlight=False, soft_wrap=True)
+        print_line(self._console, line)
+
+
+def print_line(console: rich.console.Console, line: str) -> None:
+    """Prints a line as it is: paths and class names may look like markup, and are not wrapped."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class RateMeter:

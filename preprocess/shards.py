@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pathlib
 import stat
@@ -12,7 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from jpegkeras.dataset_info import COMPRESSIONS
-from jpegkeras.files import replacing
+from jpegkeras.files import file_sha256, replacing
 from jpegkeras.records import serialize_record
 from jpegkeras.sampling import COMPONENTS
 from jpegkeras.transcoding import Transcoded, transcode
@@ -22,7 +21,6 @@ from preprocess.sources import TRAIN
 from preprocess.statistics import sum_bands
 from preprocess.tasks import ShardTask
 
-_CHUNK = 1 << 20
 # zlib's Z_RLE: looks for runs alone, which is what quantised coefficients have. On ImageNet photos
 # it was 8 times faster than the default and gave 6 % smaller shards.
 _RUN_LENGTHS = 3
@@ -51,7 +49,7 @@ def write_shard(task: ShardTask, report: Callable[[int], None]) -> Part:
                     report(max(0, image.size))
         except tf.errors.OpError as error:
             raise OSError(f"{path}: cannot be written ({error.message}).") from error
-        part = builder.build(_sha256(temporary), temporary.stat().st_size)
+        part = builder.build(file_sha256(temporary), temporary.stat().st_size)
     save_part(task.directory, part)
     return part
 
@@ -96,11 +94,3 @@ def _read(path: pathlib.Path) -> bytes:
 def _without_path(error: Exception) -> Exception:
     """Returns an OSError without the path, which stands beside the reason anyway."""
     return OSError(error.strerror) if isinstance(error, OSError) and error.strerror else error
-
-
-def _sha256(path: pathlib.Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

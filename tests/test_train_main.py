@@ -120,6 +120,23 @@ def test_a_data_set_of_another_schema_version_is_an_error(data_dir, tmp_path, ca
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_damaged_shard_is_named(tmp_path, capsys, compression):
+    write_drawn_dataset(tmp_path / "data", train=8, test=3, compression=compression)
+    (shard,) = (tmp_path / "data").glob("train*")
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) // 2])
+    values = {"model": TINY, "num_frequencies": 8, "image_size": 32, "batch_size": 4, "epochs": 1}
+    status = main(
+        mode="train", data_dir=str(tmp_path / "data"), workdir=str(tmp_path / "run"), **values
+    )
+    assert status == 1
+    line = one_error_line(capsys)
+    assert f"{shard.name} cannot be read" in line
+    assert "test-00000" not in line
+    assert not (tmp_path / "run" / "log.csv").exists()
+
+
 def test_a_flag_that_contradicts_the_checkpoint_is_an_error(data_dir, tmp_path, capsys):
     train_tiny(data_dir, tmp_path, epochs=1)
     common = {"mode": "evaluate", "workdir": str(tmp_path), "data_dir": str(data_dir)}

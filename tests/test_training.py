@@ -8,13 +8,14 @@ import io
 import json
 import multiprocessing
 import pathlib
+import re
 
 import numpy as np
 import pytest
 import rich.console
 import tensorflow as tf
 
-from jpegkeras import training
+from jpegkeras import run_log, training
 from jpegkeras.checkpoints import find_checkpoint, read_description, restore_network
 from jpegkeras.config import PRESETS, TrainConfig, make_config
 from jpegkeras.errors import InputError
@@ -90,6 +91,16 @@ def test_a_run_learns_and_leaves_its_files(data_dir, tmp_path):
     best = max(float(row["test_top1"]) for row in rows)
     first_best = next(row["step"] for row in rows if float(row["test_top1"]) == best)
     assert find_checkpoint(tmp_path, "best") == str(tmp_path / "best" / f"ckpt-{first_best}")
+
+
+def test_where_there_is_no_terminal_lines_tell_how_far_it_is(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_log, "_LINE_SECONDS", 0.0)
+    console = rich.console.Console(file=io.StringIO())
+    training.train(dataclasses.replace(CONFIG, epochs=1), data_dir, tmp_path, console)
+    lines = console.file.getvalue().splitlines()
+    pattern = r"step 6 of 6, loss \d+\.\d+, \d+ img/s, 0:00:00 left"
+    assert [line for line in lines if re.fullmatch(pattern, line)]
+    assert sum(line.startswith("step ") for line in lines) == 6
 
 
 def test_tensorboard_has_the_figures_of_the_csv(data_dir, tmp_path):
