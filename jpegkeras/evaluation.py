@@ -113,7 +113,7 @@ def _make_step(
         hit = tf.reduce_any(likeliest == labels[:, tf.newaxis], axis=1)
         return labels, likeliest[:, 0], tf.cast(hit, tf.int64), losses, weights
 
-    @tf.function
+    @tf.function(autograph=False)  # see jpegkeras.training
     def step(*batch: object) -> tuple[tf.Tensor, ...]:
         return tuple(
             strategy.gather(value, axis=0) for value in strategy.run(replica_step, args=batch)

@@ -19,6 +19,10 @@ from jpegkeras.errors import InputError
 from jpegkeras.records import parse_record
 from jpegkeras.sampling import COMPONENTS, mcu_size
 
+# AutoGraph would read a function's source from the disk when it is first traced, perhaps hours
+# after the program began, and fail if the file was edited since. Nothing here needs it.
+_as_written = tf.autograph.experimental.do_not_convert
+
 # Shards read side by side, and the records taken from one before the next.
 _CYCLE, _BLOCK_LENGTH = 8, 16
 
@@ -79,6 +83,7 @@ def training_batches(
     records = records.shuffle(shuffle_buffer, seed=int(order.integers(2**31)))
     epoch_seed = int(order.integers(2**31))
 
+    @_as_written
     def prepare(index: tf.Tensor, serialized: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         record = parse_record(serialized, source.num_frequencies)
         if not augment:
@@ -103,15 +108,20 @@ def evaluation_batches(source: Source, *, split: str, batch_size: int) -> tf.dat
     source.records(split)
     files = [str(source.directory / shard.file) for shard in source.info.splits[split].shards]
 
+    @_as_written
     def prepare(serialized: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         features, label = _central(parse_record(serialized, source.num_frequencies), source)
         return features, label, tf.ones([])
+
+    @_as_written
+    def fill_up(*batch: object) -> tuple:
+        return tf.nest.map_structure(lambda values: _fill_up(values, batch_size), batch)
 
     return (
         _read(source, split, files)
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size)
-        .map(lambda *batch: tf.nest.map_structure(lambda x: _fill_up(x, batch_size), batch))
+        .map(fill_up)
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -130,7 +140,7 @@ def _read(source: Source, split: str, files: list[str]) -> tf.data.Dataset:
     """
     compression = COMPRESSIONS[source.info.compression]
     records = tf.data.Dataset.from_tensor_slices(files).interleave(
-        lambda file: tf.data.TFRecordDataset(file, compression_type=compression),
+        _as_written(lambda file: tf.data.TFRecordDataset(file, compression_type=compression)),
         cycle_length=min(_CYCLE, len(files)),
         block_length=_BLOCK_LENGTH,
         num_parallel_calls=tf.data.AUTOTUNE,

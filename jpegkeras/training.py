@@ -256,7 +256,9 @@ def _make_train_step(
             tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))]), tf.float64
         )
 
-    @tf.function
+    # Without AutoGraph, which reads the source when it first traces: a file edited since the
+    # program began would make it fail.
+    @tf.function(autograph=False)
     def step(features: object, labels: object) -> tf.Tensor:
         sums = strategy.run(replica_step, args=(features, labels))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)

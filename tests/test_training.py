@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import rich.console
 import tensorflow as tf
+from tensorflow.python.autograph.impl import api as autograph_api
 
 from jpegkeras import run_log, training
 from jpegkeras.checkpoints import find_checkpoint, read_description, restore_network
@@ -160,6 +161,21 @@ def test_only_the_latest_checkpoints_are_kept(data_dir, tmp_path):
 def _train_on_two_devices(data_dir, workdir):
     networks.add_tiny_network()
     run(data_dir, workdir, epochs=3, strategy="mirrored", logical_cpus=2)
+
+
+def test_nothing_is_read_from_the_sources_once_the_run_has_begun(data_dir, tmp_path, monkeypatch):
+    # AutoGraph reads a function's source when it first traces it; who edits the file while a run
+    # is in its first epoch would make its evaluation fail.
+    converted = []
+    convert = autograph_api._convert_actual
+
+    def noting(entity, context):
+        converted.append(entity.__module__)
+        return convert(entity, context)
+
+    monkeypatch.setattr(autograph_api, "_convert_actual", noting)
+    run(data_dir, tmp_path, epochs=1)
+    assert [module for module in converted if module.startswith("jpegkeras")] == []
 
 
 def test_two_devices_train_as_one(data_dir, tmp_path):
