@@ -4,13 +4,12 @@ A record is a `tf.train.Example` of one image. Its coefficients are quantised, i
 laid out frequency by frequency (all DC, then all of AC 1, …), so that the n lowest frequencies are
 a prefix:
 
-- `coefficients/{y,cb,cr}/shape`: int64 [2], rows and cols of blocks;
-- `coefficients/{y,cb,cr}/dc`: int16 little-endian [rows × cols] as bytes;
-- `coefficients/{y,cb,cr}/ac`: int8 [(n − 1) × rows × cols] as bytes;
-- `coefficients/{y,cb,cr}/overflow/{index,value}`: the AC coefficients that int8 cannot hold:
-  position in `ac` (which is 0 there) and value;
-- `coefficients/num_frequencies`: n; `quantization`: uint16 little-endian [3 × n] as bytes, zigzag
-  order;
+- `{y,cb,cr}/shape`: int64 [2], rows and cols of blocks;
+- `{y,cb,cr}/dc`: int16 little-endian [rows × cols] as bytes;
+- `{y,cb,cr}/ac`: int8 [(n − 1) × rows × cols] as bytes;
+- `{y,cb,cr}/overflow/{index,value}`: the AC coefficients that int8 cannot hold: position in `ac`
+  (which is 0 there) and value; absent where there is none;
+- `num_frequencies`: n; `quantization`: uint16 little-endian [3 × n] as bytes, zigzag order;
 - `image/{height,width}` in pixels, `image/sampling` ("4:2:0"), `image/name`, `label/{fine,coarse}`.
 """
 
@@ -45,11 +44,11 @@ def serialize_record(
         "image/name": _bytes(name),
         "label/fine": _ints([label]),
         "label/coarse": _ints([coarse_label]),
-        "coefficients/num_frequencies": _ints([quantization.shape[1]]),
+        "num_frequencies": _ints([quantization.shape[1]]),
         "quantization": _bytes(quantization.astype("<u2").tobytes()),
     }
     for key, component in zip(COMPONENTS, image.components):
-        features.update(_serialize_component(f"coefficients/{key}", component.coefficients))
+        features.update(_serialize_component(key, component.coefficients))
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
         deterministic=True
     )
@@ -66,7 +65,7 @@ def parse_record(serialized: tf.Tensor, num_frequencies: int) -> dict[str, tf.Te
     shape, fails with tf.errors.InvalidArgumentError.
     """
     example = tf.io.parse_single_example(serialized, _features())
-    stored = example["coefficients/num_frequencies"]
+    stored = example["num_frequencies"]
     enough = tf.debugging.assert_greater_equal(
         stored,
         tf.constant(num_frequencies, tf.int64),
@@ -75,10 +74,7 @@ def parse_record(serialized: tf.Tensor, num_frequencies: int) -> dict[str, tf.Te
     with tf.control_dependencies([enough] if enough is not None else []):
         quantization = tf.reshape(tf.io.decode_raw(example["quantization"], tf.uint16), [3, stored])
         # Inside too: in a graph their reshape may fail first, with a message about sizes alone.
-        parsed = {
-            key: _parse_component(example, f"coefficients/{key}", num_frequencies)
-            for key in COMPONENTS
-        }
+        parsed = {key: _parse_component(example, key, num_frequencies) for key in COMPONENTS}
     return {
         **parsed,
         "quantization": tf.ensure_shape(
@@ -100,13 +96,16 @@ def _serialize_component(prefix: str, coefficients: np.ndarray) -> dict[str, tf.
     values = ac[overflow]
     small = ac.astype(np.int8)
     small[overflow] = 0
-    return {
+    features = {
         f"{prefix}/shape": _ints([rows, cols]),
         f"{prefix}/dc": _bytes(planes[0].astype("<i2").tobytes()),
         f"{prefix}/ac": _bytes(small.tobytes()),
-        f"{prefix}/overflow/index": _ints(overflow),
-        f"{prefix}/overflow/value": _ints(values),
     }
+    if overflow.size:
+        # Mostly there is none, and of a small image the keys alone are a good part of the record.
+        features[f"{prefix}/overflow/index"] = _ints(overflow)
+        features[f"{prefix}/overflow/value"] = _ints(values)
+    return features
 
 
 def _features() -> dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]:
@@ -116,12 +115,11 @@ def _features() -> dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]:
         "image/name": tf.string,
         "label/fine": tf.int64,
         "label/coarse": tf.int64,
-        "coefficients/num_frequencies": tf.int64,
+        "num_frequencies": tf.int64,
         "quantization": tf.string,
     }
     features = {key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalar.items()}
-    for key in COMPONENTS:
-        prefix = f"coefficients/{key}"
+    for prefix in COMPONENTS:
         features[f"{prefix}/shape"] = tf.io.FixedLenFeature([2], tf.int64)
         features[f"{prefix}/dc"] = tf.io.FixedLenFeature([], tf.string)
         features[f"{prefix}/ac"] = tf.io.FixedLenFeature([], tf.string)
