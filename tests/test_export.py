@@ -20,6 +20,8 @@ from jpegkeras.input_pipeline import Source, evaluation_batches
 from tests.datasets import write_drawn_dataset
 from tests.test_training import run
 
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
 RECORDS = 5
 
 _ELSEWHERE = """
@@ -28,8 +30,6 @@ for name in ("keras", "jpegkeras"):
     sys.modules[name] = None  # makes an import fail
 import numpy as np
 import tensorflow as tf
-
-pytestmark = pytest.mark.usefixtures("tiny_network")
 model = tf.saved_model.load(sys.argv[1])
 inputs = np.load(sys.argv[2])
 features = {key: tf.constant(inputs[key]) for key in ("y", "cb", "cr", "quantization")}

@@ -101,10 +101,10 @@ def test_a_file_that_nothing_can_read_is_an_error_that_names_it(network, tmp_pat
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are(network, tmp_path, capsys):
-    path = tmp_path / "[red]a[/red].jpg"
+    path = tmp_path / "[red]a[bold].jpg"
     path.write_bytes(draw_jpeg(0, 5))
     commands.run_predict(tmp_path / "run", [str(path)])
-    assert "[red]a[/red].jpg (untouched)" in capsys.readouterr().out
+    assert "[red]a[bold].jpg (untouched)" in capsys.readouterr().out
 
 
 def test_one_bad_file_does_not_stop_the_others(network, tmp_path, capsys):
