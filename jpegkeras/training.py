@@ -18,10 +18,10 @@ from jpegkeras.description import NetworkDescription, describe
 from jpegkeras.distribution import check_batch_size, make_strategy
 from jpegkeras.errors import InputError
 from jpegkeras.evaluation import Evaluation, Evaluator
-from jpegkeras.files import write_json
 from jpegkeras.input_pipeline import Source, evaluation_batches, training_batches
 from jpegkeras.models import MODELS
 from jpegkeras.run_log import Progress, RateMeter, RunLog
+from jpegkeras.run_settings import check_same_run, save_settings
 
 # Steps between two looks at the loss: each look waits for the device.
 _STEPS_PER_LOOK = 10
@@ -46,7 +46,7 @@ def train(
 
     Leaves in `workdir`: `config.json`, `checkpoints/`, `best/` (highest top-1 on the test split),
     `log.csv` and `tensorboard/`. Raises InputError for a data set, a configuration or a checkpoint
-    that do not fit together.
+    that do not fit together, and for a `workdir` whose run was begun with others.
     """
     workdir = pathlib.Path(workdir)
     if config.model not in MODELS:
@@ -60,13 +60,15 @@ def train(
             f"{data_dir}: {source.records('train')} training records do not fill one batch of "
             f"--batch_size={config.batch_size}; lower it."
         )
+    check_same_run(workdir, config, info)
     keras.utils.set_random_seed(config.seed)
     strategy = make_strategy(config.strategy, config.logical_cpus)
     check_batch_size(config.batch_size, strategy)
     workdir.mkdir(parents=True, exist_ok=True)
     run = _Run(config, source, describe(config, info), strategy, workdir)
-    write_json(workdir / "config.json", dataclasses.asdict(config))
-    return run.train(console or rich.console.Console())
+    restored = run.restore()
+    save_settings(workdir, config, info)
+    return run.train(console or rich.console.Console(), restored)
 
 
 class _Run:
@@ -118,8 +120,10 @@ class _Run:
     def _total_steps(self) -> int:
         return self._config.epochs * self._steps_per_epoch
 
-    def train(self, console: rich.console.Console) -> TrainResult:
-        restored = self._store.restore_latest()
+    def restore(self) -> str | None:
+        return self._store.restore_latest()
+
+    def train(self, console: rich.console.Console, restored: str | None) -> TrainResult:
         first = int(self._step.numpy())
         log = RunLog(self._workdir, first)
         evaluation, checkpoint = None, restored

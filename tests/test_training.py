@@ -239,10 +239,38 @@ def test_a_diverging_run_stops_and_says_where(data_dir, tmp_path):
 
 def test_a_checkpoint_of_another_network_is_an_error(data_dir, tmp_path):
     run(data_dir, tmp_path, epochs=1)
+    (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match="another network: num_frequencies is 8, not 4"):
         run(data_dir, tmp_path, epochs=1, num_frequencies=4)
     with pytest.raises(InputError, match="task is fine, not coarse"):
         run(data_dir, tmp_path, epochs=1, task="coarse")
+
+
+def test_a_run_is_not_continued_with_other_settings(data_dir, tmp_path):
+    run(data_dir, tmp_path, epochs=1)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(InputError, match="batch_size was 4 and is now 8; seed was 5 and is now 6"):
+        run(data_dir, tmp_path, epochs=1, batch_size=8, seed=6)
+    with pytest.raises(InputError, match="schedule was steps and is now cosine"):
+        run(data_dir, tmp_path, epochs=1, schedule="cosine")
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_a_run_is_not_continued_on_other_data(data_dir, tmp_path):
+    run(data_dir, tmp_path / "run", epochs=1)
+    write_drawn_dataset(tmp_path / "data", train=28, test=7)
+    with pytest.raises(InputError, match="training_records was 24 and is now 28; training_data"):
+        run(tmp_path / "data", tmp_path / "run", epochs=2)
+
+
+def test_a_run_of_steps_can_be_lengthened_and_one_of_a_cosine_cannot(data_dir, tmp_path):
+    run(data_dir, tmp_path / "a", epochs=1)
+    longer = weights_of(run(data_dir, tmp_path / "a", epochs=2, keep_checkpoints=1))
+    for one, two in zip(longer, weights_of(run(data_dir, tmp_path / "b", epochs=2))):
+        np.testing.assert_array_equal(one, two)
+    run(data_dir, tmp_path / "c", epochs=1, schedule="cosine")
+    with pytest.raises(InputError, match="epochs was 1 and is now 2"):
+        run(data_dir, tmp_path / "c", epochs=2, schedule="cosine")
 
 
 def test_a_damaged_checkpoint_is_an_error(data_dir, tmp_path):
