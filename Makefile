@@ -20,6 +20,7 @@ $(VENV)/.installed: setup.cfg setup.py pyproject.toml
 	$(PY) -m pip install --quiet --upgrade pip
 	JPEGKERAS_TENSORFLOW=$(TENSORFLOW) $(PY) -m pip install --quiet -e '.[$(EXTRAS)]'
 	$(PY) -m pip check
+	@$(PY) -m pip show --quiet $(TENSORFLOW) || { echo "expected $(TENSORFLOW), got another build of TensorFlow"; exit 1; }
 	touch $@
 
 lint: env

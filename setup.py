@@ -22,7 +22,8 @@ class Distribution(setuptools.Distribution):
         build = os.environ.get("JPEGKERAS_TENSORFLOW", "tensorflow")
         if build not in BUILDS:
             raise SystemExit(f"JPEGKERAS_TENSORFLOW must be one of {BUILDS}; got {build!r}.")
-        self.install_requires = [
+        # In place: setuptools has handed the list itself on to the metadata.
+        self.install_requires[:] = [
             build + requirement[len("tensorflow") :]
             if requirement.startswith("tensorflow>")
             else requirement

@@ -9,6 +9,7 @@ python train_main.py --mode=predict  --workdir=DIR --images=a.jpg,b.jpg
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
@@ -40,47 +41,55 @@ _MIN_TOP1 = flags.DEFINE_float(
     "min_top1", 0.0, "Fail if the top-1 accuracy is below this share (evaluate)."
 )
 
-# Each overrides the preset; the defaults are the preset's.
+
+def _help(name: str, text: str) -> str:
+    """Returns the help of a flag that overrides a preset, with each preset's value."""
+    values = (f"{preset}: {getattr(config, name)}" for preset, config in PRESETS.items())
+    return f"{text} ({', '.join(values)})"
+
+
+def _override(define: Callable, name: str, text: str, *choices: Sequence[str]) -> flags.FlagHolder:
+    return define(name, None, *map(list, choices), _help(name, text))
+
+
+_INTEGERS = {
+    "num_frequencies": "Frequencies a component, 1 to 64; 32 and 16 are the paper's FBS.",
+    "image_size": "Side of the crop in pixels, a multiple of 16 (of 8 for 4:4:4).",
+    "batch_size": "Images a step, over all devices.",
+    "epochs": "Passes over the training split.",
+    "decay_every_epochs": "With the schedule of steps: epochs between two decays.",
+    "shuffle_buffer": "Records to shuffle among.",
+    "checkpoint_every_steps": "Steps between checkpoints, besides one an epoch.",
+    "keep_checkpoints": "Latest checkpoints to keep, besides the best.",
+    "logical_cpus": "With mirrored on a machine without GPU: devices to pretend.",
+    "seed": "Seed of weights, order, crops and flips.",
+}
+_NUMBERS = {
+    "learning_rate": "Initial learning rate of SGD.",
+    "momentum": "Momentum of SGD.",
+    "decay_factor": "What a decay multiplies the learning rate by.",
+    "weight_decay": "Decoupled weight decay.",
+    "batch_norm_momentum": "Momentum of the batch normalisation's moving statistics.",
+}
+_SWITCHES = {
+    "zero_init_residual": "Start each block as its shortcut alone: short runs learn sooner.",
+    "augment": "Random crops and flips, else central crops.",
+}
+_CHOICES = {
+    "task": (TASKS, "Which labels to learn."),
+    "schedule": (SCHEDULES, "How the learning rate falls: in steps or as a cosine."),
+    "strategy": (STRATEGIES, "mirrored: all GPUs; auto: mirrored from two GPUs on."),
+}
+# Each overrides the preset; none has a default of its own.
 _OVERRIDES = {
-    "model": flags.DEFINE_string("model", None, "Network: resnet50_dct or resnet50_rgb."),
-    "num_frequencies": flags.DEFINE_integer(
-        "num_frequencies", None, "Frequencies a component, 1 to 64: 32 and 16 are the paper's FBS."
-    ),
-    "task": flags.DEFINE_enum("task", None, list(TASKS), "Which labels to learn."),
-    "image_size": flags.DEFINE_integer("image_size", None, "Side of the crop, in pixels."),
-    "batch_size": flags.DEFINE_integer("batch_size", None, "Images a step, over all devices."),
-    "epochs": flags.DEFINE_integer("epochs", None, "Passes over the training split."),
-    "learning_rate": flags.DEFINE_float("learning_rate", None, "Initial learning rate of SGD."),
-    "momentum": flags.DEFINE_float("momentum", None, "Momentum of SGD."),
-    "schedule": flags.DEFINE_enum(
-        "schedule", None, list(SCHEDULES), "How the learning rate falls: in steps or as a cosine."
-    ),
-    "decay_every_epochs": flags.DEFINE_integer(
-        "decay_every_epochs", None, "With the schedule of steps: epochs between two decays."
-    ),
-    "decay_factor": flags.DEFINE_float("decay_factor", None, "What a decay multiplies by."),
-    "weight_decay": flags.DEFINE_float("weight_decay", None, "Decoupled weight decay."),
-    "batch_norm_momentum": flags.DEFINE_float(
-        "batch_norm_momentum", None, "Momentum of the batch normalisation's moving statistics."
-    ),
-    "zero_init_residual": flags.DEFINE_bool(
-        "zero_init_residual", None, "Start each block as its shortcut alone."
-    ),
-    "augment": flags.DEFINE_bool("augment", None, "Random crops and flips, else central crops."),
-    "shuffle_buffer": flags.DEFINE_integer("shuffle_buffer", None, "Records to shuffle among."),
-    "checkpoint_every_steps": flags.DEFINE_integer(
-        "checkpoint_every_steps", None, "Steps between checkpoints, besides one an epoch."
-    ),
-    "keep_checkpoints": flags.DEFINE_integer(
-        "keep_checkpoints", None, "Latest checkpoints to keep, besides the best."
-    ),
-    "strategy": flags.DEFINE_enum(
-        "strategy", None, list(STRATEGIES), "mirrored: all GPUs; auto: mirrored from two GPUs on."
-    ),
-    "logical_cpus": flags.DEFINE_integer(
-        "logical_cpus", None, "With mirrored on a machine without GPU: devices to pretend."
-    ),
-    "seed": flags.DEFINE_integer("seed", None, "Seed of weights, order, crops and flips."),
+    "model": _override(flags.DEFINE_string, "model", "Network: resnet50_dct or resnet50_rgb."),
+    **{name: _override(flags.DEFINE_integer, name, text) for name, text in _INTEGERS.items()},
+    **{name: _override(flags.DEFINE_float, name, text) for name, text in _NUMBERS.items()},
+    **{name: _override(flags.DEFINE_bool, name, text) for name, text in _SWITCHES.items()},
+    **{
+        name: _override(flags.DEFINE_enum, name, text, choices)
+        for name, (choices, text) in _CHOICES.items()
+    },
 }
 
 
@@ -96,7 +105,9 @@ def main(argv: list[str]) -> int:
     except (InputError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command continues from the last checkpoint.")
+        return _fail(
+            "interrupted; the same command continues from the last checkpoint, if there is one."
+        )
 
 
 def _run(mode: str) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import rich.console
+import rich.progress
 import rich.table
 import rich.text
 import tensorflow as tf
@@ -79,8 +81,9 @@ def run_evaluate(
     _, model = restore_network(path)
     evaluator = Evaluator(model, len(description.class_names), strategy)
     batches = evaluation_batches(source, split=split, batch_size=batch_size)
-    with _naming_damaged_shards(data_dir):
-        evaluation = evaluator.evaluate(batches)
+    console = rich.console.Console()
+    with _naming_damaged_shards(data_dir), _bar(console, source.records(split)) as report:
+        evaluation = evaluator.evaluate(batches, report)
     names = list(description.class_names)
     output = output or str(pathlib.Path(workdir) / f"evaluation-{split}.json")
     write_json(
@@ -94,7 +97,6 @@ def run_evaluate(
             **evaluation.to_dict(names),
         },
     )
-    console = rich.console.Console()
     console.print(
         _evaluation_table(evaluation, names, f"{model.name}, {description.task}, {split}")
     )
@@ -181,20 +183,51 @@ def _naming_damaged_shards(data_dir: str) -> Iterator[None]:
             raise
         raise InputError(
             f"{data_dir}: {', '.join(damaged)} cannot be read: not what the preprocessing wrote "
-            f"({error.message.splitlines()[0]}). Restore it, or run the preprocessing again with "
+            f"({_without_nodes(error.message)}). Restore it, or run the preprocessing again with "
             "--overwrite."
         ) from error
+
+
+@contextlib.contextmanager
+def _bar(console: rich.console.Console, records: int) -> Iterator[Callable[[int], None]]:
+    columns = (
+        "evaluating",
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        "records",
+        rich.progress.TimeElapsedColumn(),
+        "left",
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=records)
+        yield lambda count: bar.advance(task, count)
+
+
+def _without_nodes(message: str) -> str:
+    """Returns the first line of TensorFlow's message without the names of its graph's nodes."""
+    return re.sub(r"\{\{.*?\}\}|\[Op:.*", "", message.splitlines()[0]).strip()
 
 
 def _check_classes(
     path: str, description: NetworkDescription, data_dir: str, class_names: list[str]
 ) -> None:
-    if list(description.class_names) != class_names:
-        raise InputError(
-            f"{path}: trained on {len(description.class_names)} {description.task} classes, but "
-            f"{data_dir} has {len(class_names)} with other names. Evaluate on the data set it was "
-            "trained on, or one with the same classes."
+    mine = list(description.class_names)
+    if mine == class_names:
+        return
+    if len(mine) != len(class_names):
+        difference = (
+            f"{len(mine)} {description.task} classes, but {data_dir} has {len(class_names)}"
         )
+    else:
+        pair = next((a, b) for a, b in zip(mine, class_names) if a != b)
+        difference = f"the class {pair[0]!r}, where {data_dir} has {pair[1]!r}"
+    raise InputError(
+        f"{path}: trained on {difference}. Evaluate on the data set it was trained on, or one with "
+        "the same classes and --labels."
+    )
 
 
 def _evaluation_table(evaluation: Evaluation, names: list[str], title: str) -> rich.table.Table:

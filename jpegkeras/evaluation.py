@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -86,8 +87,13 @@ class Evaluator:
         self._strategy = strategy
         self._step = _make_step(model, min(TOP_K, num_classes), strategy)
 
-    def evaluate(self, batches: tf.data.Dataset) -> Evaluation:
-        """Returns the counts over all batches; items of weight 0 are left out."""
+    def evaluate(
+        self, batches: tf.data.Dataset, report: Callable[[int], None] | None = None
+    ) -> Evaluation:
+        """Returns the counts over all batches; items of weight 0 are left out.
+
+        `report` is called after each batch with the number of its records.
+        """
         confusion = np.zeros((self._num_classes, self._num_classes), np.int64)
         hits = np.zeros(self._num_classes, np.int64)
         loss_sum = 0.0
@@ -98,6 +104,8 @@ class Evaluator:
             np.add.at(confusion, (labels[real], predicted[real]), 1)
             np.add.at(hits, labels[real], hit[real])
             loss_sum += float(losses[real].sum(dtype=np.float64))
+            if report is not None:
+                report(int(real.sum()))
         return Evaluation(confusion, hits, loss_sum)
 
 

@@ -62,7 +62,9 @@ def load_features(
             result = transcode(data, enlarged)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
-    except (JpegError, UnreadableImageError) as error:
+    except JpegError as error:
+        raise InputError(f"{path}: byte {error.offset}: {error.problem}") from error
+    except UnreadableImageError as error:
         raise InputError(f"{path}: {error}") from error
     return central_features(result.image, description), result.route
 

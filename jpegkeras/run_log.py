@@ -99,10 +99,9 @@ class Progress:
         if not self._console.is_terminal and now - self._last_line >= _LINE_SECONDS:
             self._last_line = now
             left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
-            self.print(
-                f"step {step} of {self._total_steps}, {self._loss}, {rate}, "
-                f"{datetime.timedelta(seconds=round(left))} left"
-            )
+            left = f"{datetime.timedelta(seconds=round(left))} left"
+            parts = (f"step {step} of {self._total_steps}", self._loss, rate, left)
+            self.print(", ".join(filter(None, parts)))
 
     def print(self, line: str) -> None:
         """Prints a line above the bar."""

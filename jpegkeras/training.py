@@ -207,6 +207,8 @@ class _Run:
 
     def _opening_line(self, restored: str | None) -> str:
         start = f"continuing from {restored}" if restored else "starting"
+        if int(self._step.numpy()) >= self._total_steps:
+            start = f"finished already at {restored}"
         return (
             f"{self._model.name}: {start}; {self._source.records('train')} training and "
             f"{self._source.records('test')} test records, {self._steps_per_epoch} steps an epoch, "

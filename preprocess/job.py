@@ -132,8 +132,9 @@ def _check_rejected(config: PreprocessConfig, plan: Plan, parts: Sequence[Part])
     if len(rejected) == total:
         raise InputError(f"all {total} files were rejected; see {path}. {first}")
     raise InputError(
-        f"{len(rejected)} of {total} files were rejected, more than --max_rejected="
-        f"{config.max_rejected}; see {path}. {first} Mend or remove them, or allow more."
+        f"stopped: {len(rejected)} files were rejected so far, more than --max_rejected="
+        f"{config.max_rejected} of all {total}; see {path}. {first} Mend or remove them, or allow "
+        "more."
     )
 
 

@@ -29,8 +29,8 @@ def make_classes(
     for name in ids:
         if name not in table:
             raise InputError(
-                f"{labels}: unknown class {name!r}. It occurs in the data; add a row "
-                f"{','.join(COLUMNS)} for it."
+                f"{labels}: the data has the unknown class {name!r}; add a row "
+                f"{','.join(COLUMNS)} for it here."
             )
     coarse_classes = tuple(sorted({table[name][1] for name in ids}))
     classes = tuple(

@@ -153,7 +153,7 @@ def _compare(directory: pathlib.Path, made_with: dict[str, Any], wanted: dict[st
 def _describe(key: str, old: Any, new: Any) -> str:  # noqa: ANN401
     if key == "input":
         before = old.get("files") if isinstance(old, dict) else old
-        return f"the input files changed ({before} then, {new['files']} now)"
+        return f"the input files or their split changed ({before} files then, {new['files']} now)"
     if key == "labels":
         return "the classes, or their titles and coarse classes (--labels), changed"
     return f"{key} was {old} and is now {new}"

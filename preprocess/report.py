@@ -133,7 +133,8 @@ def _ordered_counts(counts: dict[str, int]) -> list[tuple[str, int]]:
             for key, count in counts.items()
             if key.startswith(f"{route}: ")
         ]
-    return [*rows, *((key, counts[key]) for key in ("rejected", "ignored"))]
+    rejected = "rejected, see rejected.csv" if counts["rejected"] else "rejected"
+    return [*rows, (rejected, counts["rejected"]), ("ignored, no images", counts["ignored"])]
 
 
 def _stdout() -> Console:

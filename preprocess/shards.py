@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from jpegkeras.dataset_info import COMPRESSIONS
 from jpegkeras.files import file_sha256, replacing
+from jpegkeras.jpeg import JpegError
 from jpegkeras.records import serialize_record
 from jpegkeras.sampling import COMPONENTS
 from jpegkeras.transcoding import Transcoded, transcode
@@ -97,5 +98,7 @@ def _read(path: pathlib.Path) -> bytes:
 
 
 def _without_path(error: Exception) -> Exception:
-    """Returns an OSError without the path, which stands beside the reason anyway."""
+    """Returns an error without the name of the file, which stands beside the reason anyway."""
+    if isinstance(error, JpegError):
+        return ValueError(f"byte {error.offset}: {error.problem}")
     return OSError(error.strerror) if isinstance(error, OSError) and error.strerror else error

@@ -42,7 +42,10 @@ def evaluate(source, batch_size, strategy):
     with strategy.scope():
         model = build_model(TINY, num_frequencies=8, num_classes=3, image_size=32)
     batches = evaluation_batches(source, split="test", batch_size=batch_size)
-    return model, Evaluator(model, 3, strategy).evaluate(batches)
+    reported = []
+    evaluation = Evaluator(model, 3, strategy).evaluate(batches, reported.append)
+    assert sum(reported) == RECORDS
+    return model, evaluation
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 16])
@@ -114,7 +117,7 @@ def test_other_classes_than_those_trained_on_are_an_error(data_dir, tmp_path):
     for shard in data_dir.glob("*.tfrecord"):
         (tmp_path / shard.name).write_bytes(shard.read_bytes())
     write_json(tmp_path / "dataset.json", content)
-    with pytest.raises(InputError, match="with other names"):
+    with pytest.raises(InputError, match="the class 'down', where .* has 'sideways'"):
         commands.run_evaluate(tmp_path, tmp_path / "run", split="test")
 
 

@@ -54,6 +54,12 @@ def test_help_lists_the_flags_without_loading_tensorflow():
     assert "Traceback" not in result.stderr
 
 
+def test_help_tells_the_presets_values():
+    words = " ".join(program("--help").stdout.split())
+    assert "over all devices. (paper: 128, smoke: 32)" in words
+    assert "(paper: fine, smoke: fine)" in words
+
+
 def test_a_misspelt_flag_is_named():
     result = program("--mode=train", "--workdir=x", "--epoch=3")
     assert result.returncode != 0
@@ -134,6 +140,7 @@ def test_a_damaged_shard_is_named(tmp_path, capsys, compression):
     line = one_error_line(capsys)
     assert f"{shard.name} cannot be read" in line
     assert "test-00000" not in line
+    assert "{{" not in line
     assert not (tmp_path / "run" / "log.csv").exists()
 
 

@@ -144,9 +144,11 @@ def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(
     assert rows[0] == rows[1]
 
 
-def test_a_finished_run_does_nothing_more(data_dir, tmp_path):
+def test_a_finished_run_does_nothing_more_and_says_so(data_dir, tmp_path):
     first = run(data_dir, tmp_path)
-    again = run(data_dir, tmp_path)
+    console = rich.console.Console(file=io.StringIO())
+    again = training.train(CONFIG, data_dir, tmp_path, console)
+    assert "finished already" in console.file.getvalue()
     assert again.step == first.step
     assert again.evaluation.top1 == first.evaluation.top1
     assert len(log_of(tmp_path)) == CONFIG.epochs

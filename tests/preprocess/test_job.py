@@ -307,7 +307,9 @@ def test_an_unexpected_error_rejects_one_file(tmp_path, monkeypatch):
 
 def test_too_many_rejected_stops_and_more_allowed_continues(config, tmp_path):
     strict = dataclasses.replace(config, output_dir=str(tmp_path), max_rejected=0.01)
-    with pytest.raises(InputError, match="more than --max_rejected=0.01; see .*rejected.csv"):
+    with pytest.raises(
+        InputError, match="more than --max_rejected=0.01 of all \\d+; see .*rejected.csv"
+    ):
         job.run(strict)
     assert rejected_rows(tmp_path)
     assert not (tmp_path / "dataset.json").exists()
@@ -343,7 +345,9 @@ def test_finished_changed_and_overwritten(tmp_path):
     with pytest.raises(InputError, match="quality was None and is now 50; train_shards was 4 and"):
         job.run(changed)
     (folder / "a/new.jpg").write_bytes(encode(draw(99)))
-    with pytest.raises(InputError, match=r"the input files changed \(12 then, 13 now\)"):
+    with pytest.raises(
+        InputError, match=r"the input files or their split changed \(12 files then, 13 now\)"
+    ):
         job.run(config)
     assert contents(tmp_path / "out") == before
 

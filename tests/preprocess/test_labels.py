@@ -28,7 +28,7 @@ def test_without_labels_each_class_is_its_own_coarse_class():
 
 def test_unknown_class_is_named_with_the_file(tmp_path):
     (tmp_path / "labels.csv").write_text(TABLE)
-    with pytest.raises(InputError, match=r"labels\.csv: unknown class 'n7'"):
+    with pytest.raises(InputError, match=r"labels\.csv: the data has the unknown class 'n7'"):
         make_classes(["n1", "n7"], tmp_path / "labels.csv")
 
 

@@ -62,7 +62,7 @@ def test_bad_inputs(capsys, tmp_path, folder):
     labels = tmp_path / "labels.csv"
     labels.write_text("class,name,coarse\na,b,c\n")
     line = error_of(capsys, f"--input_csv={table}", f"--labels={labels}", out)
-    assert "labels.csv: unknown class 'y'" in line
+    assert "labels.csv: the data has the unknown class 'y'" in line
     assert "the test split is empty" in error_of(capsys, f"--input_csv={table}", out)
     assert not (tmp_path / "out").exists()
 
@@ -158,7 +158,9 @@ def test_as_a_program_with_names_that_are_not_utf8(tmp_path):
     assert done.returncode == 1
     # The JPEG kernels may say before that they were compiled.
     line = done.stderr.decode().splitlines()[-1]
-    assert line.startswith("error: 1 of 3 files were rejected") and r"caf\xe9/3.jpg" in line
+    assert (
+        line.startswith("error: stopped: 1 files were rejected so far") and r"caf\xe9/3.jpg" in line
+    )
     table = tmp_path.joinpath(os.fsdecode(b"out\xe9"), "rejected.csv").read_bytes()
     assert b"\ncaf\xe9/3.jpg," in table
     done = subprocess.run([*command, b"--max_rejected=0.5"], cwd=ROOT, capture_output=True)
