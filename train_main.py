@@ -38,7 +38,11 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 _MIN_TOP1 = flags.DEFINE_float(
-    "min_top1", 0.0, "Fail if the top-1 accuracy is below this share (evaluate)."
+    "min_top1",
+    0.0,
+    "Fail if the top-1 accuracy is below this share (evaluate).",
+    lower_bound=0,
+    upper_bound=1,
 )
 
 
@@ -105,9 +109,8 @@ def main(argv: list[str]) -> int:
     except (InputError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        return _fail(
-            "interrupted; the same command continues from the last checkpoint, if there is one."
-        )
+        hint = "; the same command continues from the last checkpoint, if there is one"
+        return _fail(f"interrupted{hint if _MODE.value == 'train' else ''}.", status=130)
 
 
 def _run(mode: str) -> int:
@@ -116,6 +119,7 @@ def _run(mode: str) -> int:
         raise InputError(f"--mode={mode} needs --data_dir, a folder that preprocess.main has made.")
     if mode == "predict" and not _IMAGES.value:
         raise InputError("--mode=predict needs --images=a.jpg,b.jpg.")
+    _refuse_unused(mode)
     config = make_config(_PRESET.value, **overrides)
     # Only now: TensorFlow takes seconds to load, and a wrong flag should be told at once.
     with quiet_tensorflow():
@@ -142,9 +146,25 @@ def _run(mode: str) -> int:
     return 1 if failures else 0
 
 
-def _fail(message: str) -> int:
+# Flags that a mode would leave unused, so that giving them is a mistake.
+_NETWORK = {"model", "num_frequencies", "image_size", "task"}
+_UNUSED = {
+    "train": {"checkpoint", "split", "output", "min_top1", "export_dir", "images"},
+    "evaluate": {"export_dir", "images"} | (_OVERRIDES.keys() - _NETWORK),
+    "export": {"split", "output", "min_top1", "images"} | (_OVERRIDES.keys() - _NETWORK),
+    "predict": {"split", "min_top1", "export_dir"} | (_OVERRIDES.keys() - _NETWORK),
+}
+
+
+def _refuse_unused(mode: str) -> None:
+    given = sorted(name for name in _UNUSED[mode] if not flags.FLAGS[name].using_default_value)
+    if given:
+        raise InputError(f"--mode={mode} has no use for --{', --'.join(given)}; leave it out.")
+
+
+def _fail(message: str, status: int = 1) -> int:
     print(f"error: {message}", file=sys.stderr)
-    return 1
+    return status
 
 
 if __name__ == "__main__":

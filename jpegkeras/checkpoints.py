@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -46,12 +48,14 @@ class CheckpointStore:
         )
 
     def save(self, step: int) -> str:
-        """Saves everything; returns the checkpoint's path."""
-        return self._recent.save(checkpoint_number=step)
+        """Saves everything; returns the checkpoint's path. Raises OSError if it cannot."""
+        with _writing(self._recent.directory):
+            return self._recent.save(checkpoint_number=step)
 
     def save_best(self, step: int) -> str:
         """Saves the weights alone as the best so far; returns the checkpoint's path."""
-        return self._best.save(checkpoint_number=step)
+        with _writing(self._best.directory):
+            return self._best.save(checkpoint_number=step)
 
     def restore_latest(self) -> str | None:
         """Restores the run's latest checkpoint; returns its path, or None where there is none yet.
@@ -67,7 +71,7 @@ class CheckpointStore:
                 f"{path}: this checkpoint is of another network: {'; '.join(differences)}. "
                 "Choose another --workdir, or the flags of the run that made it."
             )
-        self._checkpoint.restore(path).assert_existing_objects_matched()
+        _restore(self._checkpoint, path)
         return path
 
 
@@ -97,7 +101,13 @@ def read_description(checkpoint: str) -> NetworkDescription:
     try:
         reader = tf.train.load_checkpoint(checkpoint)
         return NetworkDescription.from_json(reader.get_tensor(_DESCRIPTION_KEY).decode())
-    except (ValueError, TypeError, KeyError, RuntimeError, tf.errors.OpError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        RuntimeError,
+        tf.errors.OpError,
+    ) as error:
         raise InputError(
             f"{checkpoint}: not a checkpoint of this version of jpegkeras, or damaged "
             f"({str(error).splitlines()[0]})."
@@ -108,13 +118,26 @@ def restore_network(checkpoint: str) -> tuple[NetworkDescription, keras.Model]:
     """Builds the network that a checkpoint describes and loads its weights."""
     description = read_description(checkpoint)
     model = description.build()
+    _restore(tf.train.Checkpoint(model=model), checkpoint)
+    return description, model
+
+
+def _restore(target: tf.train.Checkpoint, path: str) -> None:
     try:
-        tf.train.Checkpoint(model=model).restore(
-            checkpoint
-        ).assert_existing_objects_matched().expect_partial()
-    except (ValueError, AssertionError, tf.errors.OpError) as error:
+        target.restore(path).assert_existing_objects_matched().expect_partial()
+    except (ValueError, IndexError, AssertionError, tf.errors.OpError) as error:
         raise InputError(
-            f"{checkpoint}: its weights do not fit the network that it describes "
+            f"{path}: its weights do not fit the network that it describes "
             f"({str(error).splitlines()[0]}). It is damaged, or of another version of jpegkeras."
         ) from error
-    return description, model
+
+
+@contextlib.contextmanager
+def _writing(directory: str) -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"{directory}: a checkpoint cannot be written ({error.message.splitlines()[0]}). Is "
+            "the disk full, or the folder protected? The last whole checkpoint is kept."
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pathlib
 import re
@@ -19,7 +20,7 @@ from jpegkeras.checkpoints import find_checkpoint, read_description, restore_net
 from jpegkeras.config import TrainConfig
 from jpegkeras.dataset_info import find_damaged_shards, load_dataset_info
 from jpegkeras.description import NetworkDescription
-from jpegkeras.distribution import check_batch_size, make_strategy
+from jpegkeras.distribution import make_strategy
 from jpegkeras.errors import InputError
 from jpegkeras.evaluation import Evaluation, Evaluator
 from jpegkeras.export import export
@@ -77,13 +78,14 @@ def run_evaluate(
     )
     source.records(split)
     strategy = make_strategy("none")
-    check_batch_size(batch_size, strategy)
     _, model = restore_network(path)
     evaluator = Evaluator(model, len(description.class_names), strategy)
     batches = evaluation_batches(source, split=split, batch_size=batch_size)
     console = rich.console.Console()
     with _naming_damaged_shards(data_dir), _bar(console, source.records(split)) as report:
         evaluation = evaluator.evaluate(batches, report)
+    if not math.isfinite(evaluation.loss):
+        raise InputError(f"{path}: its loss is {evaluation.loss}; the network has diverged.")
     names = list(description.class_names)
     output = output or str(pathlib.Path(workdir) / f"evaluation-{split}.json")
     write_json(

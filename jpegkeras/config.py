@@ -7,6 +7,7 @@ loaded.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from jpegkeras.errors import InputError
 
@@ -47,6 +48,12 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"--{field.name} must be a finite number; got {value}.")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed must be from 0 to {2**32 - 1}; got {self.seed}.")
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise InputError(f"--{name} must be above 0; got {getattr(self, name)}.")

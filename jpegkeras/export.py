@@ -32,7 +32,7 @@ def export(
 
     Raises InputError if `directory` is there and is no SavedModel.
     """
-    directory = pathlib.Path(directory)
+    directory = pathlib.Path(directory).resolve()
     _check_target(directory)
     temporary = directory.with_name(f"{directory.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -41,11 +41,29 @@ def export(
         extra = temporary / "assets.extra"
         extra.mkdir()
         (extra / DESCRIPTION_FILE).write_text(description.to_json(), "utf-8")
-        shutil.rmtree(directory, ignore_errors=True)
-        temporary.rename(directory)
+        _replace(directory, temporary)
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"{directory}: cannot be written ({error.message.splitlines()[0]})"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return directory
+
+
+def _replace(directory: pathlib.Path, new: pathlib.Path) -> None:
+    """Puts `new` in the place of `directory`, which goes only when the new one is there."""
+    if not directory.exists():
+        new.rename(directory)
+        return
+    old = directory.with_name(f"{new.name}.old")
+    directory.rename(old)
+    try:
+        new.rename(directory)
+    except OSError:
+        old.rename(directory)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_target(directory: pathlib.Path) -> None:
@@ -82,6 +100,8 @@ def _archive(model: keras.Model, description: NetworkDescription) -> keras.expor
 
 def _answers(model: keras.Model, description: NetworkDescription) -> object:
     k = min(TOP_K, len(description.class_names))
+    # A folder's name, and so a class's, need not be UTF-8.
+    names = [name.encode("utf-8", "surrogateescape") for name in description.class_names]
 
     def answer(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         logits = tf.cast(model(features, training=False), tf.float32)
@@ -90,7 +110,7 @@ def _answers(model: keras.Model, description: NetworkDescription) -> object:
         return {
             "logits": logits,
             "probabilities": probabilities,
-            "classes": tf.gather(tf.constant(description.class_names), indices),
+            "classes": tf.gather(names, indices),
             "scores": scores,
         }
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
+
+from jpegkeras.errors import InputError
 
 TEMPORARY_SUFFIX = ".tmp"
 _CHUNK = 1 << 20
@@ -40,6 +43,40 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:  # noqa: ANN401
     """Writes `value` as indented JSON."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def locked(directory: str | os.PathLike, flag: str) -> Iterator[pathlib.Path]:
+    """Makes the folder if need be and holds it against another process that would write to it.
+
+    `flag` is the command-line flag that named the folder. Raises InputError if it cannot be a
+    folder, or another process holds it. The lock ends with the process.
+    """
+    path = pathlib.Path(directory)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            f"{path}: it, or a part of its path, is a file. Give a folder as {flag}."
+        ) from error
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _lock(descriptor, path, flag)
+        yield path
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: pathlib.Path, flag: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(
+            f"{path}: another job is writing here. Wait for its end, or give another {flag}."
+        ) from error
+    except OSError:
+        # Some network file systems have no locks; the job runs without.
+        return
 
 
 def file_sha256(path: str | os.PathLike) -> str:

@@ -1,8 +1,9 @@
 """tf.data: shards of records → batches of the networks' inputs.
 
 A batch's features are `{"y": int16 [B, rows, cols, n], "cb": …, "cr": …, "quantization": uint16 [B,
-3, n]}`, its labels int64 [B]. The order of the records, the crops and the flips depend on (seed,
-epoch) alone, so that a run which continues in the middle of an epoch sees what it would have seen.
+3, n]}`, its labels int64 [B]. The order of the records, the crops and the flips depend on the seed,
+the epoch and TensorFlow's global seed alone, so that a run which continues in the middle of an
+epoch sees what it would have seen.
 """
 
 from __future__ import annotations
@@ -127,8 +128,16 @@ def evaluation_batches(source: Source, *, split: str, batch_size: int) -> tf.dat
 
 
 def parse_central(serialized: tf.Tensor, num_frequencies: int, size: int, sampling: str) -> dict:
-    """Parses one record into the features of its central crop (no batch axis)."""
+    """Parses one record into the features of its central crop (no batch axis).
+
+    In a graph a record of another sampling fails with tf.errors.InvalidArgumentError.
+    """
     record = parse_record(serialized, num_frequencies)
+    same = tf.debugging.assert_equal(
+        record["sampling"], sampling, message="the record has another sampling than the network"
+    )
+    with tf.control_dependencies([same] if same is not None else []):
+        record["height"] = tf.identity(record["height"])
     top, left = transforms.center_offsets(record["height"], record["width"], size, sampling)
     return _features(record, top, left, size, sampling)
 

@@ -61,7 +61,7 @@ def load_features(
             enlarged = dataclasses.replace(settings, smallest_side=description.image_size)
             result = transcode(data, enlarged)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
     except JpegError as error:
         raise InputError(f"{path}: byte {error.offset}: {error.problem}") from error
     except UnreadableImageError as error:

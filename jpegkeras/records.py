@@ -58,8 +58,8 @@ def parse_record(serialized: tf.Tensor, num_frequencies: int) -> dict[str, tf.Te
     """Parses one serialised record (a scalar string) with TensorFlow core ops alone.
 
     `y`, `cb`, `cr`: int16 [rows, cols, num_frequencies], quantised, zigzag order; `quantization`:
-    uint16 [3, num_frequencies]; `label`, `coarse_label`, `height`, `width`: int64 scalars; `name`:
-    string scalar.
+    uint16 [3, num_frequencies]; `label`, `coarse_label`, `height`, `width`: int64 scalars; `name`,
+    `sampling`: string scalars.
 
     In graph mode a record that holds fewer than `num_frequencies`, or whose bytes do not fit its
     shape, fails with tf.errors.InvalidArgumentError.
@@ -85,6 +85,7 @@ def parse_record(serialized: tf.Tensor, num_frequencies: int) -> dict[str, tf.Te
         "height": example["image/height"],
         "width": example["image/width"],
         "name": example["image/name"],
+        "sampling": example["image/sampling"],
     }
 
 
@@ -113,6 +114,7 @@ def _features() -> dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]:
         "image/height": tf.int64,
         "image/width": tf.int64,
         "image/name": tf.string,
+        "image/sampling": tf.string,
         "label/fine": tf.int64,
         "label/coarse": tf.int64,
         "num_frequencies": tf.int64,

@@ -19,17 +19,20 @@ _FREE = frozenset({"checkpoint_every_steps", "keep_checkpoints", "strategy", "lo
 
 
 def check_same_run(workdir: pathlib.Path, config: TrainConfig, info: DatasetInfo) -> None:
-    """Raises InputError if `workdir` holds a run of other settings or of another data set.
+    """Raises InputError if the run that `workdir` holds has other settings or another data set.
 
     A run may be lengthened (`epochs`) if its learning rate does not depend on its length.
     """
     path = workdir / FILE_NAME
-    if not path.is_file():
-        return
     try:
         before = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}). Choose another --workdir.") from error
+        if not isinstance(before, dict):
+            raise ValueError("it holds no settings")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: missing or damaged, so that the checkpoints beside it cannot be continued "
+            f"({error}). Choose another --workdir."
+        ) from error
     now = _settings(config, info)
     free = _FREE | ({"epochs"} if config.schedule == "steps" else set())
     changes = [

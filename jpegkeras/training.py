@@ -18,6 +18,7 @@ from jpegkeras.description import NetworkDescription, describe
 from jpegkeras.distribution import check_batch_size, make_strategy
 from jpegkeras.errors import InputError
 from jpegkeras.evaluation import Evaluation, Evaluator
+from jpegkeras.files import locked
 from jpegkeras.input_pipeline import Source, evaluation_batches, training_batches
 from jpegkeras.models import MODELS
 from jpegkeras.run_log import Progress, RateMeter, RunLog
@@ -60,15 +61,17 @@ def train(
             f"{data_dir}: {source.records('train')} training records do not fill one batch of "
             f"--batch_size={config.batch_size}; lower it."
         )
-    check_same_run(workdir, config, info)
     keras.utils.set_random_seed(config.seed)
     strategy = make_strategy(config.strategy, config.logical_cpus)
     check_batch_size(config.batch_size, strategy)
-    workdir.mkdir(parents=True, exist_ok=True)
-    run = _Run(config, source, describe(config, info), strategy, workdir)
-    restored = run.restore()
-    save_settings(workdir, config, info)
-    return run.train(console or rich.console.Console(), restored)
+    with locked(workdir, "--workdir"):
+        run = _Run(config, source, describe(config, info), strategy, workdir)
+        restored = run.restore()
+        if restored:
+            check_same_run(workdir, config, info)
+            run.check_length()
+        save_settings(workdir, config, info)
+        return run.train(console or rich.console.Console(), restored)
 
 
 class _Run:
@@ -121,7 +124,17 @@ class _Run:
         return self._config.epochs * self._steps_per_epoch
 
     def restore(self) -> str | None:
+        """Restores the latest checkpoint, if there is one; returns its path."""
         return self._store.restore_latest()
+
+    def check_length(self) -> None:
+        """Raises InputError if the run has done more than it is now asked for."""
+        done = int(self._step.numpy()) // self._steps_per_epoch
+        if done > self._config.epochs:
+            raise InputError(
+                f"{self._workdir}: {done} epochs are done already; --epochs={self._config.epochs} "
+                "is fewer."
+            )
 
     def train(self, console: rich.console.Console, restored: str | None) -> TrainResult:
         first = int(self._step.numpy())
@@ -137,7 +150,7 @@ class _Run:
                 log.add(row)
                 progress.print(_epoch_line(row, self._config.epochs))
                 self._sums.assign(np.zeros(2))
-                checkpoint = self._store.save(int(self._step.numpy()))
+                checkpoint = self._save(int(self._step.numpy()))
         return TrainResult(int(self._step.numpy()), evaluation or self._evaluate(), checkpoint)
 
     def _train_epoch(self, epoch: int, progress: Progress) -> float:
@@ -163,8 +176,8 @@ class _Run:
             progress.update(step, self._config.batch_size, loss)
             # The end of an epoch has a checkpoint of its own, after its evaluation.
             if step % self._config.checkpoint_every_steps == 0 and not last:
-                self._step.assign(step)
-                self._store.save(step)
+                self._mean_loss(step, epoch)
+                self._save(step)
         self._step.assign(step)
         return rate.value
 
@@ -172,20 +185,30 @@ class _Run:
         images = (step - epoch * self._steps_per_epoch) * self._config.batch_size
         loss = float(self._sums.numpy()[0]) / images
         if not np.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss} between the steps {max(step - _STEPS_PER_LOOK, 0)} and "
-                f"{step}: the training has diverged. Lower --learning_rate "
-                f"({self._config.learning_rate}); the last checkpoint in {self._workdir} is from "
-                "before."
-            )
+            raise self._diverged(f"the loss is {loss}", step)
         return loss
+
+    def _save(self, step: int) -> str:
+        """Saves a checkpoint, but never one of a diverged network: it would replace a good one."""
+        # The loss of a step is that of the weights before it.
+        if not all(np.isfinite(weight).all() for weight in self._model.get_weights()):
+            raise self._diverged("weights are not finite", step)
+        self._step.assign(step)
+        return self._store.save(step)
+
+    def _diverged(self, what: str, step: int) -> InputError:
+        return InputError(
+            f"{what} between the steps {max(step - _STEPS_PER_LOOK, 0)} and {step}: the training "
+            f"has diverged. Begin again in another --workdir with a lower --learning_rate (now "
+            f"{self._config.learning_rate:g}); checkpoints in {self._workdir} are from before."
+        )
 
     def _evaluate(self) -> Evaluation:
         batches = evaluation_batches(self._source, split="test", batch_size=self._config.batch_size)
         return self._evaluator.evaluate(batches)
 
     def _keep_if_best(self, evaluation: Evaluation) -> None:
-        if evaluation.top1 > float(self._best_top1.numpy()):
+        if np.isfinite(evaluation.loss) and evaluation.top1 > float(self._best_top1.numpy()):
             self._best_top1.assign(evaluation.top1)
             self._store.save_best(int(self._step.numpy()))
 

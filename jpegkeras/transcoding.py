@@ -13,9 +13,11 @@ network sees the same numbers from both. Three routes, each counted apart:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 
+import numpy as np
 from PIL import Image
 
 from jpegkeras.jpeg import JpegCoefficients, JpegUnsupportedError, read_coefficients
@@ -26,6 +28,9 @@ UNTOUCHED, CONVERTED, REENCODED = ROUTES = ("untouched", "converted", "re-encode
 # Where neither the user nor the source file says which quantisation tables to use.
 DEFAULT_QUALITY = 95
 _SOI = b"\xff\xd8"
+_BICUBIC = Image.Resampling.BICUBIC
+_MAX_JPEG_SIDE = 65500
+_MAX_16_BITS = 65535
 
 
 class UnreadableImageError(ValueError):
@@ -102,24 +107,63 @@ def _reason_to_reencode(data: bytes, settings: Transcoding) -> str:
 
 
 def _reencoded(data: bytes, settings: Transcoding, reason: str) -> Transcoded:
+    _check_damage(data)
     image = read_coefficients(_encode(data, settings))
     # Pillow writes grayscale as one component, whatever the sampling.
     return Transcoded(_convert(image, settings), REENCODED, reason)
 
 
+def _check_damage(data: bytes) -> None:
+    """Raises JpegFormatError for a damaged JPEG, which Pillow would decode with a shrug."""
+    if data.startswith(_SOI):
+        with contextlib.suppress(JpegUnsupportedError):
+            read_coefficients(data, num_frequencies=1)
+
+
 def _encode(data: bytes, settings: Transcoding) -> bytes:
-    with _opened(data) as picture:
-        try:
-            picture.load()
-        except (OSError, ValueError, SyntaxError) as error:
-            raise UnreadableImageError(f"cannot be decoded: {error}") from error
-        tables = getattr(picture, "quantization", None)
-        flat = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
-    if settings.smallest_side is not None:
-        flat = flat.resize(_resized(flat.size, settings.smallest_side), Image.Resampling.BICUBIC)
     out = io.BytesIO()
-    flat.save(out, "JPEG", subsampling=settings.subsampling, **_quality(settings.quality, tables))
+    try:
+        with _opened(data) as picture:
+            picture.load()
+            tables = _tables(picture)
+            flat = _flattened(picture)
+        if settings.smallest_side is not None:
+            flat = flat.resize(_resized(flat.size, settings.smallest_side), _BICUBIC)
+        quality = _quality(settings.quality, tables)
+        flat.save(out, "JPEG", subsampling=settings.subsampling, **quality)
+    except UnreadableImageError:
+        raise
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UnreadableImageError(f"cannot be decoded: {error}") from error
     return out.getvalue()
+
+
+def _flattened(picture: Image.Image) -> Image.Image:
+    """Returns the picture in mode L or RGB; what is transparent becomes white."""
+    if picture.mode == "F":
+        raise UnreadableImageError("cannot be decoded: samples of floating point have no range.")
+    if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
+        levels = np.asarray(picture).astype(np.int64)
+        if levels.min() < 0 or levels.max() > _MAX_16_BITS:
+            raise UnreadableImageError("cannot be decoded: samples of more than 16 bits.")
+        return Image.fromarray(np.rint(levels / (_MAX_16_BITS / 255)).astype(np.uint8))
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+
+
+def _tables(picture: Image.Image) -> list[list[int]]:
+    """Returns the quantisation tables of a JPEG's luma and chroma, with steps of 8 bits."""
+    tables = getattr(picture, "quantization", None)
+    layers = getattr(picture, "layer", None)
+    if not tables or not layers:
+        return []
+    # A component's header names its table: (identifier, h, v, table).
+    chosen = [tables[layer[3]] for layer in layers[:2]]
+    # A baseline JPEG has tables of 8 bits; those of the very lowest qualities have 16.
+    return [[min(step, 255) for step in table] for table in chosen]
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -130,22 +174,22 @@ def _opened(data: bytes) -> Image.Image:
         raise UnreadableImageError(f"cannot be opened: {reason}") from error
 
 
-def _quality(quality: int | None, tables: dict[int, list[int]] | None) -> dict:
-    if quality is not None:
-        return {"quality": quality}
-    # Baseline tables are of 8 bits; a source may have up to four of 16 bits.
-    if tables and all(0 < step < 256 for table in tables.values() for step in table):
-        return {"qtables": [tables[key] for key in sorted(tables)][:2]}
-    return {"quality": DEFAULT_QUALITY}
+def _quality(quality: int | None, tables: list[list[int]]) -> dict:
+    if quality is None and tables:
+        return {"qtables": tables}
+    return {"quality": DEFAULT_QUALITY if quality is None else quality}
 
 
 def _resized(size: tuple[int, int], smallest_side: int) -> tuple[int, int]:
     width, height = size
     scale = smallest_side / min(width, height)
-    return (
-        max(smallest_side, round(width * scale)),
-        max(smallest_side, round(height * scale)),
-    )
+    resized = tuple(max(smallest_side, round(side * scale)) for side in size)
+    if max(resized) > _MAX_JPEG_SIDE:
+        raise UnreadableImageError(
+            f"cannot be resized: {width}×{height} would become {resized[0]}×{resized[1]}, more "
+            f"than the {_MAX_JPEG_SIDE} pixels a side that libjpeg writes."
+        )
+    return resized
 
 
 def _convert(image: JpegCoefficients, settings: Transcoding) -> JpegCoefficients:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import jpegkeras
 from jpegkeras.dataset_info import DatasetInfo, ShardInfo, SplitInfo, load_dataset_info
 from jpegkeras.errors import InputError
+from jpegkeras.files import locked
 from jpegkeras.sampling import COMPONENTS
 from preprocess import output, report
 from preprocess.config import PreprocessConfig
@@ -52,7 +53,7 @@ def run(config: PreprocessConfig) -> Result:
     """
     start = time.monotonic()
     plan = make_plan(config)
-    with output.locked(config.output_dir) as directory:
+    with locked(config.output_dir, "--output_dir") as directory:
         state = output.prepare(directory, plan, overwrite=config.overwrite)
         if state is output.State.FINISHED:
             return Result(load_dataset_info(directory), finished_before=True)

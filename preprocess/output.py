@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import fcntl
 import json
-import os
 import pathlib
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import jpegkeras
@@ -37,45 +34,23 @@ class State(enum.Enum):
     FINISHED = "finished"
 
 
-@contextlib.contextmanager
-def locked(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Makes the folder if need be and holds it against another job at the same time.
-
-    Raises InputError if it cannot be a folder, or another job writes to it. The lock ends with the
-    process.
-    """
-    path = pathlib.Path(directory)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(
-            f"{path}: it, or a part of its path, is a file. Give a folder as --output_dir."
-        ) from error
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        _lock(descriptor, path)
-        yield path
-    finally:
-        os.close(descriptor)
-
-
 def prepare(directory: pathlib.Path, plan: Plan, *, overwrite: bool) -> State:
     """Makes the folder ready for the plan, unless the data set is there already.
 
     Saves the plan in it. Removes what a killed job left half-written, and with `overwrite`
-    everything of ours; files that are not ours stay. Raises InputError if the folder holds another
-    data set than the plan's.
+    everything of ours, unless that is this very plan, begun and not finished; other files stay.
+    Raises InputError if the folder holds another data set than the plan's.
     """
     remove_temporaries(directory)
-    if overwrite:
-        _remove_ours(directory)
     plan_path = directory / PLAN_FILE
+    wanted = {"jpegkeras_version": jpegkeras.__version__, **plan.settings}
+    if overwrite and not _is_begun(directory, wanted):
+        _remove_ours(directory)
     if (directory / dataset_info.FILE_NAME).exists():
         info = dataset_info.load_dataset_info(directory)
         _compare(directory, info.settings, plan.settings)
         remove_working_files(directory)
         return State.FINISHED
-    wanted = {"jpegkeras_version": jpegkeras.__version__, **plan.settings}
     state = State.CONTINUED if plan_path.exists() else State.NEW
     if state is State.CONTINUED:
         _compare(directory, _load_plan(plan_path), wanted)
@@ -84,6 +59,17 @@ def prepare(directory: pathlib.Path, plan: Plan, *, overwrite: bool) -> State:
         write_json(plan_path, wanted)
     (directory / PARTS_FOLDER).mkdir(exist_ok=True)
     return state
+
+
+def _is_begun(directory: pathlib.Path, wanted: dict[str, Any]) -> bool:
+    """Tells whether the folder holds this plan, begun and not finished: then it is continued."""
+    path = directory / PLAN_FILE
+    if (directory / dataset_info.FILE_NAME).exists() or not path.is_file():
+        return False
+    try:
+        return json.loads(path.read_text("utf-8")) == json.loads(json.dumps(wanted))
+    except ValueError:
+        return False
 
 
 def remove_working_files(directory: pathlib.Path) -> None:
@@ -102,19 +88,6 @@ def remove_temporaries(directory: pathlib.Path) -> None:
             match = _TEMPORARY.fullmatch(path.name)
             if match and ours.fullmatch(match["name"]):
                 path.unlink()
-
-
-def _lock(descriptor: int, path: pathlib.Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(
-            f"{path}: another preprocessing job is writing here. Wait for its end, or give another "
-            "--output_dir."
-        ) from error
-    except OSError:
-        # Some network file systems have no locks; the job runs without.
-        return
 
 
 def _check_no_shards(directory: pathlib.Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -17,7 +18,9 @@ from jpegkeras.dataset_info import load_dataset_info
 from jpegkeras.errors import InputError
 from jpegkeras.export import DESCRIPTION_FILE, export
 from jpegkeras.input_pipeline import Source, evaluation_batches
-from tests.datasets import write_drawn_dataset
+from jpegkeras.records import serialize_record
+from jpegkeras.transcoding import Transcoding, transcode
+from tests.datasets import draw_jpeg, write_drawn_dataset
 from tests.test_training import run
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -133,3 +136,45 @@ def test_a_failed_export_leaves_the_earlier_one(data_dir, tmp_path, monkeypatch)
         export(model, description, directory)
     assert (directory / "saved_model.pb").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "saved_model"]
+
+
+def test_a_class_name_that_is_not_utf8_comes_back(data_dir, tmp_path):
+    description, model = trained(data_dir, tmp_path / "run")
+    names = ("caf\udce9", "down", "grain")
+    description = dataclasses.replace(description, class_names=names)
+    directory = export(model, description, tmp_path / "saved_model")
+    records = tf.data.TFRecordDataset(str(data_dir / "test-00000-of-00001.tfrecord"))
+    signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
+    answer = signature(examples=tf.stack(list(records)))
+    assert {*answer["classes"].numpy()[0]} == {b"caf\xe9", b"down", b"grain"}
+
+
+def test_an_export_that_cannot_take_its_place_leaves_the_earlier_one(
+    data_dir, tmp_path, monkeypatch
+):
+    description, model = trained(data_dir, tmp_path / "run")
+    directory = export(model, description, tmp_path / "saved_model")
+    (directory / "mark").touch()
+    rename = pathlib.Path.rename
+
+    def failing(self, target):
+        if self.name.endswith(".tmp"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        export(model, description, directory)
+    assert (directory / "mark").exists()
+    assert (directory / "saved_model.pb").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "saved_model"]
+
+
+def test_a_record_of_another_sampling_is_refused(data_dir, tmp_path):
+    description, model = trained(data_dir, tmp_path / "run")
+    directory = export(model, description, tmp_path / "saved_model")
+    image = transcode(draw_jpeg(0, 1), Transcoding(subsampling="4:4:4", num_frequencies=8)).image
+    record = serialize_record(image, label=0, coarse_label=0, name=b"a.jpg")
+    signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="another sampling"):
+        signature(examples=tf.constant([record]))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
+from absl.testing import flagsaver
 
 import train_main
 from jpegkeras import commands
@@ -30,9 +30,8 @@ def data_dir(tmp_path_factory):
 
 def main(**values):
     """Runs train_main with flags set, in this process; returns the exit status."""
-    for name, value in values.items():
-        setattr(flags.FLAGS, name, value)
-    return train_main.main(["train_main.py"])
+    with flagsaver.flagsaver(**values):
+        return train_main.main(["train_main.py"])
 
 
 def program(*arguments):
@@ -48,7 +47,7 @@ def one_error_line(capsys):
     return error
 
 
-def test_help_lists_the_flags_without_loading_tensorflow():
+def test_help_lists_the_flags():
     result = program("--help")
     assert "--num_frequencies" in result.stdout
     assert "Traceback" not in result.stderr
@@ -97,6 +96,13 @@ def test_every_mode_in_turn(data_dir, tmp_path, capsys):
         ({"mode": "export"}, "no checkpoint here. Train first"),
         ({"mode": "export", "checkpoint": "gone"}, "gone: no such checkpoint"),
         ({"mode": "train", "data_dir": "x", "epochs": -1}, "--epochs must be above 0; got -1"),
+        ({"mode": "train", "data_dir": "x", "seed": -1}, "--seed must be from 0"),
+        ({"mode": "train", "data_dir": "x", "momentum": float("nan")}, "must be a finite number"),
+        ({"mode": "train", "data_dir": "x", "checkpoint": "best"}, "no use for --checkpoint"),
+        (
+            {"mode": "export", "epochs": 3, "seed": 1},
+            "--mode=export has no use for --epochs, --seed",
+        ),
     ],
 )
 def test_each_mistake_gets_one_line(values, words, tmp_path, capsys):

@@ -20,6 +20,7 @@ from jpegkeras import run_log, training
 from jpegkeras.checkpoints import find_checkpoint, read_description, restore_network
 from jpegkeras.config import PRESETS, TrainConfig, make_config
 from jpegkeras.errors import InputError
+from jpegkeras.files import locked
 from jpegkeras.run_log import Progress
 from tests import networks
 from tests.datasets import write_drawn_dataset
@@ -235,8 +236,52 @@ def test_coarse_labels_make_a_network_of_fewer_classes(data_dir, tmp_path):
 
 
 def test_a_diverging_run_stops_and_says_where(data_dir, tmp_path):
-    with pytest.raises(InputError, match=r"loss is (nan|inf) between the steps .* --learning_rate"):
+    with pytest.raises(InputError, match=r"between the steps .* lower --learning_rate"):
         run(data_dir, tmp_path, learning_rate=1e30, epochs=3)
+
+
+def test_a_diverged_network_is_never_saved(data_dir, tmp_path):
+    with pytest.raises(InputError, match="diverged"):
+        run(data_dir, tmp_path, learning_rate=1e30, checkpoint_every_steps=1)
+    for path in (tmp_path / "checkpoints").glob("*.index"):
+        _, model = restore_network(str(path.with_suffix("")))
+        assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_a_second_run_in_the_same_folder_is_refused(data_dir, tmp_path):
+    with locked(tmp_path, "--workdir"), pytest.raises(InputError, match="another job is writing"):
+        run(data_dir, tmp_path)
+
+
+def test_a_start_without_a_checkpoint_binds_nobody(data_dir, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(StoppedError):
+            run(data_dir, tmp_path)
+    assert run(data_dir, tmp_path, batch_size=6, epochs=1).step == 4
+
+
+def test_checkpoints_without_their_settings_are_not_continued(data_dir, tmp_path):
+    run(data_dir, tmp_path, epochs=1)
+    for content in ("[]", "{"):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(InputError, match=r"config\.json: missing or damaged"):
+            run(data_dir, tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match=r"config\.json: missing or damaged"):
+        run(data_dir, tmp_path)
+
+
+def test_fewer_epochs_than_are_done_is_an_error(data_dir, tmp_path):
+    run(data_dir, tmp_path, epochs=2)
+    with pytest.raises(InputError, match="2 epochs are done already; --epochs=1 is fewer"):
+        run(data_dir, tmp_path, epochs=1)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_os_error(data_dir, tmp_path):
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    with pytest.raises(OSError):
+        run(data_dir, tmp_path, epochs=1)
 
 
 def test_a_checkpoint_of_another_network_is_an_error(data_dir, tmp_path):
@@ -277,10 +322,13 @@ def test_a_run_of_steps_can_be_lengthened_and_one_of_a_cosine_cannot(data_dir, t
 
 def test_a_damaged_checkpoint_is_an_error(data_dir, tmp_path):
     result = run(data_dir, tmp_path, epochs=1)
-    with pathlib.Path(f"{result.checkpoint}.index").open("r+b") as file:
-        file.truncate(40)
-    with pytest.raises(InputError, match="damaged"):
-        run(data_dir, tmp_path, epochs=1)
+    for name in (".data-00000-of-00001", ".index"):
+        with pathlib.Path(f"{result.checkpoint}{name}").open("r+b") as file:
+            file.truncate(40)
+        with pytest.raises(InputError, match="damaged"):
+            run(data_dir, tmp_path, epochs=1)
+        with pytest.raises(InputError, match="damaged"):
+            restore_network(result.checkpoint)
 
 
 def test_too_few_records_for_a_batch_is_an_error(data_dir, tmp_path):

@@ -214,3 +214,70 @@ def _can_write(kind):
     except (KeyError, OSError):
         return False
     return True
+
+
+def decoded(result, index=0):
+    """The mean level of each block of a component, [rows, cols]."""
+    component = result.image.components[index]
+    return component.coefficients[..., 0] * float(component.quantization[0]) / 8 + 128
+
+
+def encode_png(picture):
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def test_samples_of_16_bits_are_scaled_not_clipped():
+    ramp = np.tile(np.linspace(0, 65535, 64), (16, 1)).astype(np.uint16)
+    result = transcode(encode_png(Image.fromarray(ramp)), Transcoding())
+    expected = ramp.reshape(2, 8, 8, 8).mean(axis=(1, 3)) / 257
+    np.testing.assert_allclose(decoded(result), expected, atol=1.5)
+
+
+def test_what_is_transparent_becomes_white():
+    picture = Image.new("RGBA", (32, 16), (255, 0, 0, 0))
+    picture.paste((0, 0, 0, 255), (0, 0, 16, 16))
+    for image in (picture, picture.convert("LA"), picture.quantize(4)):
+        np.testing.assert_allclose(
+            decoded(transcode(encode_png(image), Transcoding()))[0], [0, 0, 255, 255], atol=2
+        )
+
+
+def test_floating_point_is_refused():
+    out = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(out, "TIFF")
+    with pytest.raises(UnreadableImageError, match="floating point"):
+        transcode(out.getvalue(), Transcoding())
+
+
+def test_tables_follow_their_components_whatever_their_numbers():
+    plain = encode(draw(3, 32, 32), quality=60)
+    luma_table, chroma_table = (c.quantization for c in read_coefficients(plain).components[:2])
+    # Both the tables' and the components' numbers swapped: the same picture.
+    swapped = bytearray(plain)
+    first = swapped.index(b"\xff\xdb\x00\x43\x00")
+    second = swapped.index(b"\xff\xdb\x00\x43\x01")
+    swapped[first + 4], swapped[second + 4] = 1, 0
+    frame = swapped.index(b"\xff\xc0")
+    for offset, number in ((12, 1), (15, 0), (18, 0)):
+        swapped[frame + offset] = number
+    untouched = transcode(bytes(swapped), Transcoding())
+    resized = transcode(bytes(swapped), Transcoding(smallest_side=24))
+    assert (untouched.route, resized.route) == (UNTOUCHED, REENCODED)
+    for result in (untouched, resized):
+        np.testing.assert_array_equal(result.image.components[0].quantization, luma_table)
+        np.testing.assert_array_equal(result.image.components[1].quantization, chroma_table)
+
+
+def test_a_picture_too_long_for_a_jpeg_is_refused_before_it_is_made():
+    data = encode_png(Image.new("L", (1, 3000)))
+    with pytest.raises(UnreadableImageError, match="1×3000 would become 256×768000"):
+        transcode(data, Transcoding(smallest_side=256))
+
+
+@pytest.mark.parametrize("settings", [{}, {"smallest_side": 32}, {"quality": 50}])
+def test_a_damaged_jpeg_is_refused_by_every_route(settings):
+    data = encode(draw(4, 64, 64))
+    with pytest.raises(JpegFormatError):
+        transcode(data[:-2] + b"\xff\xd0\xff\xd9", Transcoding(**settings))

@@ -4,8 +4,8 @@ Read are baseline and extended sequential frames (SOF0, SOF1) with Huffman codin
 8 bits, of one component (grayscale) or three (YCbCr), with any sampling factors, scans, restart
 intervals and tables that T.81 allows. Whatever else a JPEG may be gives JpegUnsupportedError.
 
-What is corrupt gives JpegFormatError, also where other readers warn and guess: coefficients that
-are returned are the ones the file was written with. Left alone are only these, which cannot change
+What is seen to be corrupt gives JpegFormatError, also where other readers warn and guess. (A
+changed bit of a coefficient's value cannot be seen.) Left alone are only these, which cannot change
 a coefficient:
 - what follows the last scan, the EOI marker included: it is not looked at;
 - band and approximation of a sequential scan all 0, as some encoders write, for 0 to 63;

@@ -17,6 +17,7 @@ import pytest
 import jpegkeras
 from jpegkeras.dataset_info import ClassInfo, load_dataset_info
 from jpegkeras.errors import InputError
+from jpegkeras.files import locked
 from jpegkeras.jpeg import read_coefficients
 from jpegkeras.sampling import COMPONENTS
 from jpegkeras.transcoding import Transcoding
@@ -390,7 +391,10 @@ def test_shards_that_nobody_accounts_for(tmp_path):
 def test_two_jobs_in_one_folder(tmp_path):
     folder = write_classes(tmp_path / "in", {"a": 6})
     config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out")
-    with output.locked(tmp_path / "out"), pytest.raises(InputError, match="another .* job is"):
+    with (
+        locked(tmp_path / "out", "--output_dir"),
+        pytest.raises(InputError, match="another job is"),
+    ):
         job.run(config)
     job.run(config)
 
