@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -83,6 +84,9 @@ def start_main(*arguments, before="", **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what it runs in the background with interrupts ignored, which a child
+        # inherits; the tests may have been started so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 
