@@ -14,6 +14,7 @@ import numpy as np
 from scipy import fft
 
 from jpegkeras.jpeg import ZIGZAG, Component, JpegCoefficients
+from jpegkeras.jpeg.types import count_blocks
 from jpegkeras.sampling import BLOCK, chroma_ratio
 
 # Luma samples a chroma sample, across and down, for each name that `JpegCoefficients.subsampling`
@@ -74,7 +75,7 @@ def _neutral_chroma(image: JpegCoefficients, ratio: tuple[int, int]) -> Componen
 
 def _chroma_blocks(image: JpegCoefficients, ratio: tuple[int, int]) -> tuple[int, int]:
     h, v = ratio
-    return _ceil_div(_ceil_div(image.height, v), BLOCK), _ceil_div(_ceil_div(image.width, h), BLOCK)
+    return count_blocks(image.height, 1, v), count_blocks(image.width, 1, h)
 
 
 def _resample(
@@ -140,7 +141,3 @@ def _last_row_repeated() -> np.ndarray:
     repeat = np.zeros((BLOCK, BLOCK))
     repeat[:, -1] = 1
     return dct @ repeat @ dct.T
-
-
-def _ceil_div(value: int, divisor: int) -> int:
-    return -(-value // divisor)

@@ -1,4 +1,4 @@
-"""Command line of the preprocessing job: flags → config → job.
+"""Makes a data set of DCT coefficients from folders, or a list, of image files.
 
 python -m preprocess.main --input_dir=DIR --output_dir=DIR
 """
