@@ -104,16 +104,28 @@ class JpegCoefficients:
         components: one (grayscale) or three (Y, Cb, Cr) components. Rows of a component are
             ceil(component height / 8), where component height = ceil(height * v / v_max)
             (T.81 A.1.1); likewise columns. Blocks that only pad an MCU are left out.
+        rgb: the three components are R, G, B, not Y, Cb, Cr.
+        orientation: the EXIF orientation, 1 to 8; 1 where the file has none. What is stored is not
+            turned: see lossless.apply_orientation.
+        complete: False if the file was truncated or damaged and reading it was asked for all the
+            same; some coefficients are then missing or wrong.
 
     Raises:
-        ValueError: the sizes do not fit together.
+        ValueError: the sizes do not fit together, or an attribute is out of its range.
     """
 
     height: int
     width: int
     components: tuple[Component, ...]
+    rgb: bool = False
+    orientation: int = 1
+    complete: bool = True
 
     def __post_init__(self):
+        if not 1 <= self.orientation <= 8:
+            raise ValueError(f"orientation must be from 1 to 8; got {self.orientation}.")
+        if self.rgb and len(self.components) != 3:
+            raise ValueError(f"an RGB image has 3 components; got {len(self.components)}.")
         for name, size in (("height", self.height), ("width", self.width)):
             if not 1 <= size <= MAX_SIZE:
                 raise ValueError(f"{name} must be from 1 to {MAX_SIZE}; got {size}.")
@@ -139,6 +151,13 @@ class JpegCoefficients:
     def num_frequencies(self) -> int:
         """How many coefficients of each block are held: the n lowest in zigzag order."""
         return self.components[0].coefficients.shape[2]
+
+    @property
+    def color_space(self) -> str:
+        """What the components are: "grayscale", "YCbCr" or "RGB"."""
+        if len(self.components) == 1:
+            return "grayscale"
+        return "RGB" if self.rgb else "YCbCr"
 
     @property
     def subsampling(self) -> str:

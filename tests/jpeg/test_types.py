@@ -72,3 +72,17 @@ def test_subsampling_names(sampling, name):
         component(-(-12 * v // v_max), -(-12 * h // h_max), 4, (h, v)) for h, v in sampling
     )
     assert JpegCoefficients(96, 96, components).subsampling == name
+
+
+@pytest.mark.parametrize("orientation", [0, 9, -1])
+def test_orientation_is_checked(orientation):
+    with pytest.raises(ValueError, match=f"from 1 to 8; got {orientation}"):
+        JpegCoefficients(16, 24, (component(),), orientation=orientation)
+
+
+def test_colour_spaces():
+    assert JpegCoefficients(16, 24, (component(),)).color_space == "grayscale"
+    assert JpegCoefficients(16, 24, (component(),) * 3).color_space == "YCbCr"
+    assert JpegCoefficients(16, 24, (component(),) * 3, rgb=True).color_space == "RGB"
+    with pytest.raises(ValueError, match="3 components; got 1"):
+        JpegCoefficients(16, 24, (component(),), rgb=True)
