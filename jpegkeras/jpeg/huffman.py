@@ -1,23 +1,31 @@
-"""Huffman tables as look-up tables: run, size and value of a coefficient from one look-up.
+"""Huffman tables, and the tables by which the kernels decode them.
 
-An entry of the look-up table stands for the next LOOKUP_BITS bits of the stream (int32):
+CodeTables find one code at a time (T.81 F.2.2.3). PairTables decode a block's coefficients, up to
+two of them by one look-up of the next LOOKUP_BITS bits. There are two PairTables for a component,
+one for where a DC coefficient comes next and one for an AC coefficient; what follows it is an AC
+coefficient either way. An entry (uint64) says:
 
-    bits 0-7    how many bits are used up: the code and the value that follows it
-    bits 8-15   how far to move along the block: run + 1; END_OF_BLOCK for EOB; unused for DC
-    bits 16-31  the value, signed; 0 for EOB and ZRL
+    bits 0-5    how many bits are used up: codes and values
+    bits 8-15   the first coefficient's place, counted from the present one, plus 1
+    bits 16-23  the second's, likewise; so far the block moves on
+    bits 24-39  the first coefficient's value, signed
+    bits 40-55  the second's
+    bits 56-61  how many bits the first takes alone; 0: there is only one, which stands as the
+                second, and the first is a 0 or the same one
+    bit 63      EOB follows (or is all there is; it is stored as a 0 at the next place)
 
-Where code and value do not both fit, or the symbol is not a legal one, SLOW is set: then bits 0-4
-hold the length of the code alone (0: longer than LOOKUP_BITS, or no code at all) and bits 8-15 the
-symbol. Codes longer than LOOKUP_BITS are found by comparison, length by length (T.81 F.2.2.3).
+Where not even one code and its value fit, or the symbol is not legal, the second place is RARE;
+then bits 0-5 hold the length of the code (0: longer than LOOKUP_BITS, or no code at all) and bits
+24-31 its symbol.
 
-Numba caches compiled kernels by the file they stand in. The kernels of scan.py have the constants
-below built in, so whoever changes one also touches scan.py or clears the caches.
+Numba caches compiled kernels by the file they stand in. Kernels of other modules have the constants
+below built in, so whoever changes one also touches them or clears the caches.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
@@ -28,16 +36,21 @@ MAX_CODE_LENGTH = 16
 # For samples of 8 bits (T.81 Tables F.1 and F.2).
 MAX_DC_SIZE = 11
 MAX_AC_SIZE = 10
-
-LOOKUP_BITS = 12
-LOOKUP_SIZE = 1 << LOOKUP_BITS
-SLOW = 0x80
-END_OF_BLOCK = 128
 EOB_SYMBOL = 0x00
 ZRL_SYMBOL = 0xF0
 
+LOOKUP_BITS = 11
+LOOKUP_SIZE = 1 << LOOKUP_BITS
+RARE = 255
+# After the entries: what finds longer codes, by the length of the code, then the symbols.
+LIMITS = LOOKUP_SIZE
+SHIFTS = LIMITS + MAX_CODE_LENGTH + 1
+SYMBOLS = SHIFTS + MAX_CODE_LENGTH + 1
+TABLE_SIZE = SYMBOLS + 256
 
-@dataclass(frozen=True)
+
+# eq=False: compared and hashed by identity, which is quick.
+@dataclass(frozen=True, eq=False)
 class HuffmanTable:
     """A Huffman table as a DHT segment specifies it (T.81 B.2.4.2).
 
@@ -71,93 +84,143 @@ class HuffmanTable:
             if count and code >= 1 << length:
                 raise ValueError(f"there are more codes of length {length} than can be told apart")
 
+    @functools.cached_property
+    def codes(self) -> CodeTable:
+        """What finds its codes one by one. Its arrays are shared and read-only."""
+        limits = np.zeros(MAX_CODE_LENGTH + 1, np.int64)
+        shifts = np.zeros(MAX_CODE_LENGTH + 1, np.int64)
+        symbols = np.zeros(256, np.uint8)
+        symbols[: len(self.symbols)] = np.frombuffer(self.symbols, np.uint8)
+        code = index = 0
+        for length, count in enumerate(self.counts, start=1):
+            shifts[length] = index - code
+            code += count
+            index += count
+            limits[length] = code << (MAX_CODE_LENGTH - length)
+            code <<= 1
+        table = CodeTable(limits, shifts, symbols, max(self.symbols, default=0))
+        for array in (limits, shifts, symbols):
+            array.setflags(write=False)
+        return table
+
 
 @dataclass(frozen=True, eq=False)
-class LookupTables:
-    """The tables of one scan, one after the other, as the kernels read them.
+class CodeTable:
+    """What finds a code of a Huffman table (T.81 C.2, F.2.2.3).
 
     Attributes:
-        entries: int32 [tables * LOOKUP_SIZE], see the module docstring.
-        limits: int32 [tables, 17], by length: one more than the last code of that length,
-            shifted left to 16 bits.
-        shifts: int32 [tables, 17], by length: what to add to a code for its index in symbols.
-        symbols: uint8 [tables, 256].
+        limits: int64 [17], by length: one more than the last code of that length, shifted left to
+            16 bits.
+        shifts: int64 [17], by length: what to add to a code for its index in symbols.
+        symbols: uint8 [256].
+        largest_symbol: of those the table has.
     """
 
-    entries: np.ndarray
     limits: np.ndarray
     shifts: np.ndarray
     symbols: np.ndarray
+    largest_symbol: int
 
 
-@functools.lru_cache(maxsize=64)
-def build_lookup_tables(tables: tuple[HuffmanTable, ...]) -> LookupTables:
-    """Return the look-up tables for these Huffman tables (T.81 C.2, F.2.2.3).
+@dataclass(frozen=True, eq=False)
+class PairTables:
+    """The tables of a component: see the module docstring.
 
-    Most files carry the tables of T.81 Annex K, hence the cache. Its arrays are shared and
-    read-only.
+    Attributes:
+        entries: uint64 [2 * TABLE_SIZE], for DC, then for AC. Read-only.
+        address: where entries lie.
     """
-    entries = np.empty(len(tables) * LOOKUP_SIZE, np.int32)
-    limits = np.zeros((len(tables), MAX_CODE_LENGTH + 1), np.int32)
-    shifts = np.zeros((len(tables), MAX_CODE_LENGTH + 1), np.int32)
-    symbols = np.zeros((len(tables), 256), np.uint8)
-    for index, table in enumerate(tables):
-        symbols[index, : len(table.symbols)] = np.frombuffer(table.symbols, np.uint8)
-        fill_table(
-            np.frombuffer(table.counts, np.uint8),
-            symbols[index],
-            table.table_class == DC_CLASS,
-            entries[index * LOOKUP_SIZE : (index + 1) * LOOKUP_SIZE],
-            limits[index],
-            shifts[index],
+
+    entries: np.ndarray
+    address: int = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "address", self.entries.ctypes.data)
+
+
+# Most files carry the tables of T.81 Annex K, hence the cache; 64 of them take 4 MB.
+@functools.lru_cache(maxsize=64)
+def build_pair_tables(dc: HuffmanTable, ac: HuffmanTable) -> PairTables:
+    """Return the tables for a component of these Huffman tables, shared and read-only."""
+    entries = np.empty(2 * TABLE_SIZE, np.uint64)
+    singles = np.empty((2, LOOKUP_SIZE), np.uint64)
+    for index, table in enumerate((dc, ac)):
+        codes = table.codes
+        _fill_singles(
+            np.frombuffer(table.counts, np.uint8), codes.symbols, index == DC_CLASS, singles[index]
         )
-    result = LookupTables(entries, limits, shifts, symbols)
-    for array in (entries, limits, shifts, symbols):
-        array.setflags(write=False)
-    return result
+        tail = entries[index * TABLE_SIZE :]
+        tail[LIMITS:SHIFTS] = codes.limits
+        tail[SHIFTS:SYMBOLS] = codes.shifts.view(np.uint64)
+        tail[SYMBOLS:TABLE_SIZE] = codes.symbols
+    for index in range(2):
+        _fill_pairs(singles[index], singles[AC_CLASS], entries[index * TABLE_SIZE :])
+    entries.setflags(write=False)
+    return PairTables(entries)
+
+
+# A single: bits 0-5 used up, bits 16-23 place, bits 40-55 value, bit 63 EOB, as of an entry.
 
 
 @njit(cache=True, nogil=True)
-def fill_table(
-    counts: np.ndarray,
-    symbols: np.ndarray,
-    is_dc: bool,
-    entries: np.ndarray,
-    limits: np.ndarray,
-    shifts: np.ndarray,
+def _fill_singles(
+    counts: np.ndarray, symbols: np.ndarray, is_dc: bool, singles: np.ndarray
 ) -> None:
-    """Fill the arrays of one table; counts must have passed HuffmanTable's check."""
-    entries[:] = SLOW
+    singles[:] = RARE << 16
     code = 0
     index = 0
-    for length in range(1, MAX_CODE_LENGTH + 1):
-        shifts[length] = index - code
+    for length in range(1, LOOKUP_BITS + 1):
         for _ in range(counts[length - 1]):
-            if length <= LOOKUP_BITS:
-                _fill_code(code, length, np.int64(symbols[index]), is_dc, entries)
+            _fill_code(code, length, np.int64(symbols[index]), is_dc, singles)
             code += 1
             index += 1
-        limits[length] = code << (MAX_CODE_LENGTH - length)
         code <<= 1
 
 
 @njit(cache=True, nogil=True)
-def _fill_code(code: int, length: int, symbol: int, is_dc: bool, entries: np.ndarray) -> None:
+def _fill_code(code: int, length: int, symbol: int, is_dc: bool, singles: np.ndarray) -> None:
     spare_bits = LOOKUP_BITS - length
     first = code << spare_bits
     size = symbol if is_dc else symbol & 15
-    step = (symbol >> 4) + 1
+    place = 1 if is_dc else (symbol >> 4) + 1
+    eob = 0
     if is_dc:
         legal = symbol <= MAX_DC_SIZE
     else:
         legal = 1 <= size <= MAX_AC_SIZE or symbol in (EOB_SYMBOL, ZRL_SYMBOL)
         if symbol == EOB_SYMBOL:
-            step = END_OF_BLOCK
+            eob = 1
     if not legal or size > spare_bits:
-        entries[first : first + (1 << spare_bits)] = SLOW | length | (symbol << 8)
+        singles[first : first + (1 << spare_bits)] = (symbol << 24) | (RARE << 16) | length
         return
     for bits in range(1 << spare_bits):
         value = bits >> (spare_bits - size)
         if size > 0 and value < 1 << (size - 1):
             value -= (1 << size) - 1
-        entries[first + bits] = (value << 16) | (step << 8) | (length + size)
+        entry = np.uint64((value & 0xFFFF) << 40 | place << 16 | (length + size))
+        singles[first + bits] = entry | np.uint64(eob) << np.uint64(63)
+
+
+@njit(cache=True, nogil=True)
+def _fill_pairs(firsts: np.ndarray, seconds: np.ndarray, entries: np.ndarray) -> None:
+    for bits in range(LOOKUP_SIZE):
+        first = firsts[bits]
+        length = np.int64(first & np.uint64(63))
+        place = np.int64(first >> np.uint64(16)) & 255
+        if place == RARE:
+            entries[bits] = first
+            continue
+        # Bits that the look-up has not got are zeros here, so the second must do without them.
+        second = seconds[(bits << length) & (LOOKUP_SIZE - 1)]
+        second_place = np.int64(second >> np.uint64(16)) & 255
+        total = length + np.int64(second & np.uint64(63))
+        value = (first >> np.uint64(40)) & np.uint64(0xFFFF)
+        if first >> np.uint64(63) or second_place == RARE or total > LOOKUP_BITS:
+            alone = value << np.uint64(24) if place == 1 else np.uint64(0)
+            entries[bits] = first | np.uint64(1 << 8) | alone
+            continue
+        entries[bits] = (
+            np.uint64(total | place << 8 | (place + second_place) << 16 | length << 56)
+            | value << np.uint64(24)
+            | second & np.uint64(1 << 63 | 0xFFFF << 40)
+        )

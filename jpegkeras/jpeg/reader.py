@@ -1,16 +1,22 @@
 """JPEG bytes to quantised DCT coefficients.
 
-Read are baseline and extended sequential frames (SOF0, SOF1) with Huffman coding and samples of
-8 bits, of one component (grayscale) or three (YCbCr), with any sampling factors, scans, restart
-intervals and tables that T.81 allows. Whatever else a JPEG may be gives JpegUnsupportedError.
+Read are baseline, extended sequential and progressive frames (SOF0, SOF1, SOF2) with Huffman
+coding and samples of 8 bits, of one component (grayscale) or three (YCbCr, RGB), with any sampling
+factors, scans, restart intervals and tables that T.81 allows. Whatever else a JPEG may be gives
+JpegUnsupportedError, which names it.
 
 What is seen to be corrupt gives JpegFormatError, also where other readers warn and guess. (A
 changed bit of a coefficient's value cannot be seen.) Left alone are only these, which cannot change
 a coefficient:
-- what follows the last scan, the EOI marker included: it is not looked at;
+- what follows the last scan of a sequential frame, or the EOI marker of a progressive one: other
+  images, for example;
 - band and approximation of a sequential scan all 0, as some encoders write, for 0 to 63;
 - the bits that fill up the last byte of a restart interval, whichever they are;
-- table numbers 2 and 3 and 16-bit quantisation tables in baseline frames.
+- table numbers 2 and 3 and 16-bit quantisation tables in baseline frames;
+- EXIF that makes no sense.
+
+Most images, those of one sequential scan, are decoded many by one call (sequential.py); the others
+one by one and scan by scan (by_scans.py).
 """
 
 from __future__ import annotations
@@ -19,117 +25,107 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Union
+from typing import Literal, NamedTuple, Union
 
 import numpy as np
 
-from jpegkeras.jpeg import markers, scan
-from jpegkeras.jpeg.errors import JpegError, JpegFormatError, JpegUnsupportedError
-from jpegkeras.jpeg.huffman import (
-    AC_CLASS,
-    DC_CLASS,
-    LOOKUP_SIZE,
-    HuffmanTable,
-    build_lookup_tables,
-)
-from jpegkeras.jpeg.markers import FrameHeader, ScanComponent, ScanHeader, Segment
-from jpegkeras.jpeg.types import (
-    BLOCK_COEFFICIENTS,
-    Component,
-    JpegCoefficients,
-    ceil_div,
-    count_blocks,
-)
+from jpegkeras.jpeg import arena, markers, scan, sequential
+from jpegkeras.jpeg.by_scans import read_by_scans
+from jpegkeras.jpeg.errors import JpegFormatError
+from jpegkeras.jpeg.frames import FrameParser, Limits, ScanPlan, plan_scan
+from jpegkeras.jpeg.huffman import HuffmanTable, build_pair_tables
+from jpegkeras.jpeg.types import BLOCK_COEFFICIENTS, Component, JpegCoefficients
 
 logger = logging.getLogger(__name__)
 
 JpegData = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]"]
 
-_TO_BASELINE = "convert it to a baseline JPEG, without loss for example by `jpegtran -optimize`"
-_TO_YCBCR = "convert it to a baseline YCbCr or grayscale JPEG of 8 bits"
+#: Pixels that an image may have unless the caller says otherwise: 268 million.
+MAX_PIXELS = 1 << 28
+#: Scans that an image may have unless the caller says otherwise. Encoders write 10 or so.
+MAX_SCANS = 500
 
-# T.81 Table B.1, and T.87 for JPEG-LS.
-_UNSUPPORTED_MARKERS = {
-    0xC2: ("progressive DCT", _TO_BASELINE),
-    0xC3: ("lossless", _TO_YCBCR),
-    0xC5: ("hierarchical", _TO_YCBCR),
-    0xC6: ("hierarchical", _TO_YCBCR),
-    0xC7: ("hierarchical", _TO_YCBCR),
-    0xC9: ("arithmetic coding", _TO_BASELINE),
-    0xCA: ("arithmetic coding", _TO_BASELINE),
-    0xCB: ("lossless", _TO_YCBCR),
-    0xCC: ("arithmetic coding", _TO_BASELINE),
-    0xCD: ("hierarchical", _TO_YCBCR),
-    0xCE: ("hierarchical", _TO_YCBCR),
-    0xCF: ("hierarchical", _TO_YCBCR),
-    markers.DNL: ("number of lines in DNL", _TO_YCBCR),
-    markers.DHP: ("hierarchical", _TO_YCBCR),
-    markers.EXP: ("hierarchical", _TO_YCBCR),
-    0xC8: ("JPEG extension (marker 0xC8)", _TO_YCBCR),
-    0xF7: ("JPEG-LS", _TO_YCBCR),
-    **{
-        marker: (f"JPEG extension (marker 0x{marker:02X})", _TO_YCBCR)
-        for marker in range(0xF0, 0xFE)
-        if marker != 0xF7
-    },
-}
-
-_SCAN_PROBLEMS = {
-    scan.BAD_CODE: "expected a Huffman code, got bits that are none; the data is damaged",
-    scan.BAD_SYMBOL: "the Huffman code stands for nothing T.81 defines; the data is damaged",
-    scan.RUN_TOO_LONG: "a run of coefficients goes past the 64 of a block; the data is damaged",
-    scan.DC_OUT_OF_RANGE: (
-        f"the DC coefficient is out of the range -{scan.MAX_DC} to {scan.MAX_DC}; "
-        "the data is damaged"
-    ),
-    scan.OUT_OF_DATA: (
-        "the entropy-coded data ends before its last block; the file is truncated or damaged"
-    ),
-    scan.DATA_LEFT: "entropy-coded data is left after the last block; the data is damaged",
-    scan.BAD_STUFFING: "fill bytes stand within entropy-coded data; the data is damaged",
-    scan.WRONG_RESTART: "the restart markers are out of order; intervals are lost or damaged",
-    scan.UNEXPECTED_RESTART: "expected no more restart markers here; the data is damaged",
-}
+# Items, and bytes of files, that one call of the kernel decodes: enough that the call itself takes
+# no time to speak of, few enough that threads share the work evenly and results stay small.
+_BATCH_ITEMS = 16
+_BATCH_BYTES = 4 << 20
+_DNL = bytes([markers.DNL])
 
 
-def read_coefficients(data: JpegData, num_frequencies: int = 64) -> JpegCoefficients:
+class _Options(NamedTuple):
+    num_frequencies: int
+    fill: bool
+    limits: Limits
+
+
+class _Pending(NamedTuple):
+    """An image whose only scan waits for decode_scans(): that begins at start."""
+
+    parser: FrameParser
+    start: int
+    intervals: int
+    plan: ScanPlan
+    tables: list[tuple[HuffmanTable, ...]]
+    quantization: list[np.ndarray]
+
+
+def read_coefficients(
+    data: JpegData,
+    num_frequencies: int = 64,
+    *,
+    on_truncated: Literal["error", "fill"] = "error",
+    max_pixels: int = MAX_PIXELS,
+    max_scans: int = MAX_SCANS,
+) -> JpegCoefficients:
     """Read the quantised DCT coefficients of a JPEG.
 
     Args:
         data: the bytes of the file, or its path (str or os.PathLike).
         num_frequencies: how many coefficients of each block to keep, 1 to 64: the lowest in zigzag
             order.
+        on_truncated: what to do if the entropy-coded data is cut off or damaged. "error": raise
+            JpegFormatError. "fill": give what can be read, as libjpeg does, and zeros for the rest;
+            the result then says complete=False, and coefficients next to the damage are wrong.
+        max_pixels: refuse images of more pixels, so that a small file cannot ask for all memory.
+        max_scans: refuse images of more scans, so that a small file cannot take hours.
 
     Returns:
         The coefficients, int16 [rows, cols, num_frequencies] for each component, with quantisation
-        tables and sampling factors; see JpegCoefficients.
+        tables and sampling factors; see JpegCoefficients. Of a file of several images, the first.
 
     Raises:
         JpegFormatError: the data is corrupt.
-        JpegUnsupportedError: the data uses a feature that is not handled, see the module docstring.
+        JpegUnsupportedError: the data uses a feature that is not handled, see the module docstring,
+            or has more pixels or scans than allowed.
         OSError: the file cannot be read.
-        ValueError: num_frequencies is not from 1 to 64.
+        ValueError: num_frequencies is not from 1 to 64, or another argument makes no sense.
     """
-    if not 1 <= num_frequencies <= BLOCK_COEFFICIENTS:
-        raise ValueError(f"num_frequencies must be from 1 to 64; got {num_frequencies}.")
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return _read(bytes(data), "<bytes>", num_frequencies)
-    return _read(Path(data).read_bytes(), os.fspath(data), num_frequencies)
+    options = _check_options(num_frequencies, on_truncated, max_pixels, max_scans)
+    return _read_slice([data], options)[0]
 
 
 def read_batch(
-    items: Sequence[JpegData], num_frequencies: int = 64, num_threads: int | None = None
+    items: Sequence[JpegData],
+    num_frequencies: int = 64,
+    num_threads: int | None = None,
+    *,
+    on_truncated: Literal["error", "fill"] = "error",
+    max_pixels: int = MAX_PIXELS,
+    max_scans: int = MAX_SCANS,
 ) -> list[JpegCoefficients]:
     """Read several JPEGs at once, on several threads.
+
+    This is quicker than one by one also on a single thread. Images of a batch may share memory:
+    who keeps few of many for long should copy them.
 
     Args:
         items: bytes or paths, as for read_coefficients.
         num_frequencies: how many coefficients of each block to keep, 1 to 64.
         num_threads: at least 1; by default as many as the process may use processors.
+        on_truncated, max_pixels, max_scans: as for read_coefficients.
 
     Returns:
         What read_coefficients returns for each, in order.
@@ -137,24 +133,30 @@ def read_batch(
     Raises:
         JpegError, OSError, ValueError: as read_coefficients, for the first item that fails.
     """
+    options = _check_options(num_frequencies, on_truncated, max_pixels, max_scans)
     if num_threads is None:
         num_threads = _count_processors()
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1; got {num_threads}.")
+    slices = list(_cut(items, num_threads))
+    if min(num_threads, len(slices)) <= 1:
+        return [image for part in slices for image in _read_slice(part, options)]
+    with ThreadPoolExecutor(min(num_threads, len(slices))) as executor:
+        images = executor.map(_read_slice, slices, [options] * len(slices))
+        return [image for part in images for image in part]
 
-    def read_slice(start: int, end: int) -> list[JpegCoefficients]:
-        return [read_coefficients(item, num_frequencies) for item in items[start:end]]
 
-    num_threads = min(num_threads, len(items))
-    if num_threads <= 1:
-        return read_slice(0, len(items))
-    # Slices, since handing over an item takes a good part of the time that decoding one does; four
-    # a thread, so that none waits long for the others.
-    step = ceil_div(len(items), 4 * num_threads)
-    starts = range(0, len(items), step)
-    with ThreadPoolExecutor(num_threads) as executor:
-        slices = executor.map(read_slice, starts, (start + step for start in starts))
-        return [image for images in slices for image in images]
+def _check_options(
+    num_frequencies: int, on_truncated: str, max_pixels: int, max_scans: int
+) -> _Options:
+    if not 1 <= num_frequencies <= BLOCK_COEFFICIENTS:
+        raise ValueError(f"num_frequencies must be from 1 to 64; got {num_frequencies}.")
+    if on_truncated not in ("error", "fill"):
+        raise ValueError(f"on_truncated must be 'error' or 'fill'; got {on_truncated!r}.")
+    for name, value in (("max_pixels", max_pixels), ("max_scans", max_scans)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}.")
+    return _Options(num_frequencies, on_truncated == "fill", Limits(max_pixels, max_scans))
 
 
 def _count_processors() -> int:
@@ -163,309 +165,140 @@ def _count_processors() -> int:
     return os.cpu_count() or 1
 
 
-@dataclass
-class _Decoder:
-    """What the marker segments read so far have set up."""
-
-    content: bytes
-    source: str
-    num_frequencies: int
-    quantization: dict[int, np.ndarray] = field(default_factory=dict)
-    huffman: dict[tuple[int, int], HuffmanTable] = field(default_factory=dict)
-    restart_interval: int = 0
-    jfif: bool = False
-    adobe_transform: int | None = None
-    frame: FrameHeader | None = None
-    frame_offset: int = 0
-    components: dict[int, Component] = field(default_factory=dict)
+def _cut(items: Sequence[JpegData], num_threads: int) -> Iterator[Sequence[JpegData]]:
+    """Cut items into slices, some for each thread."""
+    step = max(1, min(_BATCH_ITEMS, len(items) // (2 * num_threads)))
+    return (items[start : start + step] for start in range(0, len(items), step))
 
 
-def _read(content: bytes, source: str, num_frequencies: int) -> JpegCoefficients:
-    """Read the segments of T.81 B.2.1 up to the last scan."""
-    if not content.startswith(b"\xff\xd8"):
-        raise JpegFormatError(
-            f"expected a JPEG, which begins with ff d8; got {content[:4].hex(' ') or 'no data'}",
-            source,
-            0,
-        )
-    decoder = _Decoder(content, source, num_frequencies)
-    position = 2
-    while True:
-        segment = markers.read_segment(content, position, source)
-        position = segment.end
-        marker = segment.marker
-        if marker == markers.DQT:
-            decoder.quantization.update(markers.parse_quantization_tables(segment))
-        elif marker == markers.DHT:
-            decoder.huffman.update(markers.parse_huffman_tables(segment))
-        elif marker == markers.SOS:
-            position = _read_scan(decoder, segment)
-            if len(decoder.components) == len(decoder.frame.components):
-                break
-        elif marker in (markers.SOF0, markers.SOF1):
-            _read_frame(decoder, segment)
-        elif marker == markers.DRI:
-            decoder.restart_interval = markers.parse_restart_interval(segment)
-        elif marker == markers.APP0:
-            decoder.jfif = decoder.jfif or markers.is_jfif(segment)
-        elif marker == markers.APP14:
-            transform = markers.parse_adobe_transform(segment)
-            decoder.adobe_transform = decoder.adobe_transform if transform is None else transform
-        elif not (markers.APP0 <= marker <= markers.APP15 or marker in (markers.COM, markers.TEM)):
-            raise _unexpected_marker(decoder, segment)
-    frame = decoder.frame
-    components = tuple(decoder.components[index] for index in range(len(frame.components)))
-    return JpegCoefficients(frame.height, frame.width, components)
-
-
-def _unexpected_marker(decoder: _Decoder, segment: Segment) -> JpegError:
-    marker = segment.marker
-    if marker in _UNSUPPORTED_MARKERS:
-        feature, advice = _UNSUPPORTED_MARKERS[marker]
-        return JpegUnsupportedError(feature, advice, segment.source, segment.offset)
-    if marker == markers.EOI:
-        missing = "frame header" if decoder.frame is None else "scan of each component"
-        problem = f"the image ends without a {missing}; the file is damaged"
-    else:
-        problem = f"marker 0x{marker:02X} must not stand here; the file is damaged"
-    return JpegFormatError(problem, segment.source, segment.offset)
-
-
-def _read_frame(decoder: _Decoder, segment: Segment) -> None:
-    if decoder.frame is not None:
-        raise segment.error("an image must have one frame header; this is a second one")
-    frame = markers.parse_frame(segment)
-    feature = None
-    if frame.precision != 8:
-        feature = f"{frame.precision}-bit samples"
-    elif frame.height == 0:
-        feature = "number of lines in DNL (height 0)"
-    if feature is not None:
-        raise JpegUnsupportedError(feature, _TO_YCBCR, segment.source, segment.offset)
-    decoder.frame = frame
-    decoder.frame_offset = segment.offset
-
-
-def _check_colour(decoder: _Decoder) -> None:
-    """Refuse colour spaces other than grayscale and YCbCr.
-
-    JPEG itself does not name the colour space. As libjpeg decides: a JFIF file is YCbCr, else the
-    Adobe segment says what it is, else the component identifiers do.
-    """
-    identifiers = bytes(c.identifier for c in decoder.frame.components)
-    feature = None
-    if len(identifiers) == 3 and not decoder.jfif:
-        if decoder.adobe_transform == 0 or (
-            decoder.adobe_transform is None and identifiers == b"RGB"
-        ):
-            feature = "RGB colour"
-    elif len(identifiers) == 4:
-        feature = "YCCK" if decoder.adobe_transform else "CMYK (4 components)"
-    elif len(identifiers) not in (1, 3):
-        feature = f"{len(identifiers)} components"
-    if feature is not None:
-        raise JpegUnsupportedError(feature, _TO_YCBCR, decoder.source, decoder.frame_offset)
-
-
-def _read_scan(decoder: _Decoder, segment: Segment) -> int:
-    """Decode a scan into decoder.components; return where the next marker stands."""
-    frame = decoder.frame
-    if frame is None:
-        raise segment.error("the scan stands before the frame header; the file is damaged")
-    if not decoder.components:
-        _check_colour(decoder)
-    header = markers.parse_scan(segment, frame)
-    _check_sequential(decoder, segment, header)
+def _read_slice(items: Sequence[JpegData], options: _Options) -> list[JpegCoefficients]:
+    """Read items, as many as possible by one call of the kernel."""
     _announce_kernels()
-    tables, table_starts = _select_tables(decoder, segment, header)
-    (mcu_rows, mcu_columns), plan, layout, size = _plan_scan(decoder, header, table_starts)
-    mcus = mcu_rows * mcu_columns
-    interval = decoder.restart_interval or mcus
-    words, starts, position = _unstuff_scan(decoder, segment, mcus, len(plan), interval)
-
-    out = np.zeros(size + 1, np.int16)
-    status, bit = scan.decode_sequential(
-        words,
-        starts,
-        interval,
-        mcu_rows,
-        mcu_columns,
-        plan,
-        layout,
-        tables.entries,
-        tables.limits,
-        tables.shifts,
-        tables.symbols,
-        decoder.num_frequencies,
-        out,
-    )
-    if status != scan.OK:
-        raise _scan_error(decoder, segment, status, bit, starts)
-    for component, (_, _, rows, columns, start) in zip(header.components, layout.tolist()):
-        shape = (rows, columns, decoder.num_frequencies)
-        decoder.components[component.index] = _make_component(decoder, component, out, shape, start)
-    return position
+    images: list[JpegCoefficients] = []
+    pending: list[_Pending] = []
+    pending_bytes = 0
+    for item in items:
+        try:
+            content, source = _load(item)
+            one = _parse(content, source, options)
+            if one is None:
+                image = _read_alone(content, source, options)
+        except BaseException:
+            _decode(pending, options)  # an item before this one may fail: then that is raised
+            raise
+        if one is not None:
+            pending.append(one)
+            pending_bytes += len(content)
+        if one is None or pending_bytes > _BATCH_BYTES:
+            images += _decode(pending, options)
+            pending, pending_bytes = [], 0
+        if one is None:
+            images.append(image)
+    return images + _decode(pending, options)
 
 
-def _unstuff_scan(
-    decoder: _Decoder, segment: Segment, mcus: int, mcu_blocks: int, interval: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return a scan's data as words, where its restart intervals begin, where the scan ends."""
-    available = len(decoder.content) - segment.end
-    intervals = ceil_div(mcus, interval)
-    # Refuse what cannot fit before allocating for it: a block takes 2 bits or more, a restart
-    # interval a byte and its marker two.
-    if mcus * mcu_blocks > 4 * available or intervals > available // 3 + 1:
-        raise _too_little_data(decoder, available)
-    starts = np.zeros(intervals + 1, np.int64)
-    stream = np.empty(ceil_div(available, 8) * 8 + 8 * scan.PADDING_WORDS, np.uint8)
-    status, position, written, restarts = scan.unstuff(
-        np.frombuffer(decoder.content, np.uint8), segment.end, starts, stream
-    )
-    if status != scan.OK:
-        raise JpegFormatError(_SCAN_PROBLEMS[status], decoder.source, position)
-    if restarts != intervals - 1:
-        raise JpegFormatError(
-            f"expected {intervals - 1} restart markers in the scan, got {restarts}; "
-            "the file is truncated or damaged",
-            decoder.source,
-            position,
-        )
-    if mcus * mcu_blocks > 4 * written:
-        raise _too_little_data(decoder, written)
-    return scan.to_words(stream, written), starts, position
+def _load(item: JpegData) -> tuple[bytes, str]:
+    if isinstance(item, (bytes, bytearray, memoryview)):
+        return bytes(item), "<bytes>"
+    return Path(item).read_bytes(), os.fspath(item)
 
 
-def _check_sequential(decoder: _Decoder, segment: Segment, header: ScanHeader) -> None:
-    band = (header.spectral_start, header.spectral_end)
-    approximation = (header.approximation_high, header.approximation_low)
-    # Some encoders write zeros for a band that a sequential scan does not have.
-    if band not in ((0, 63), (0, 0)) or approximation != (0, 0):
-        raise segment.error(
-            "a sequential scan must have band 0 to 63 and no approximation; "
-            f"got band {band[0]} to {band[1]} and approximation {approximation}",
-            len(segment.payload) - 3,
-        )
-    for position, component in enumerate(header.components):
-        at = 1 + 2 * position
-        frame_component = decoder.frame.components[component.index]
-        if component.index in decoder.components:
-            raise segment.error(
-                f"component {frame_component.identifier} has a scan already; "
-                "a sequential frame has one for each",
-                at,
-            )
-        if frame_component.quantization not in decoder.quantization:
-            raise segment.error(
-                f"quantisation table {frame_component.quantization} is missing; "
-                "the file is damaged or abbreviated",
-                at,
-            )
+def _parse(content: bytes, source: str, options: _Options) -> _Pending | None:
+    """Read the segments of an image of one sequential scan; None for another kind of image.
 
-
-def _select_tables(decoder: _Decoder, segment: Segment, header: ScanHeader) -> tuple:
-    """Return the look-up tables of a scan, and where those of each component begin."""
-    keys = []
-    for position, component in enumerate(header.components):
-        for key in ((DC_CLASS, component.dc_table), (AC_CLASS, component.ac_table)):
-            if key not in decoder.huffman:
-                raise segment.error(
-                    f"{'AC' if key[0] else 'DC'} Huffman table {key[1]} is missing; "
-                    "the file is damaged or abbreviated",
-                    2 + 2 * position,
-                )
-            if key not in keys:
-                keys.append(key)
-    tables = build_lookup_tables(tuple(decoder.huffman[key] for key in keys))
-    starts = {key: index * LOOKUP_SIZE for index, key in enumerate(keys)}
-    return tables, [
-        (starts[DC_CLASS, c.dc_table], starts[AC_CLASS, c.ac_table]) for c in header.components
-    ]
-
-
-def _plan_scan(
-    decoder: _Decoder, header: ScanHeader, table_starts: list[tuple[int, int]]
-) -> tuple[tuple[int, int], np.ndarray, np.ndarray, int]:
-    """Lay out a scan: (rows and columns of MCUs), plan, layout, coefficients to keep.
-
-    Plan and layout are as scan.decode_sequential takes them. An MCU of an interleaved scan has
-    h × v blocks of each component (T.81 A.2.3), of another scan a single one (T.81 A.2.2).
+    None also for one that something is wrong with and that shall be read all the same.
     """
-    frame = decoder.frame
-    interleaved = len(header.components) > 1
-    plan, layout = [], []
-    size = 0
-    for number, (component, tables) in enumerate(zip(header.components, table_starts)):
-        factors = frame.components[component.index]
-        rows = count_blocks(frame.height, factors.v, frame.v_max)
-        columns = count_blocks(frame.width, factors.h, frame.h_max)
-        v, h = (factors.v, factors.h) if interleaved else (1, 1)
-        plan += [(number, row, column, *tables) for row in range(v) for column in range(h)]
-        layout.append((v, h, rows, columns, size))
-        size += rows * columns * decoder.num_frequencies
-    shape = markers.count_mcus(frame) if interleaved else (rows, columns)
-    return shape, np.array(plan, np.int64), np.array(layout, np.int64), size
+    parser = FrameParser(content, source, options.limits)
+    try:
+        segment = parser.next_scan(parser.check_start())
+        if segment is None or parser.progressive:
+            return None
+        frame = parser.frame
+        header = markers.parse_scan(segment, frame)
+        if len(header.components) != len(frame.components):
+            return None
+        parser.check_sequential(segment, header, frozenset())
+        quantization = [parser.find_quantization(segment, c.index) for c in header.components]
+        tables = parser.select_tables(segment, header)
+        plan = plan_scan(frame, header)
+        # A block takes 2 bits or more, a restart interval a byte and its marker two.
+        available = len(content) - segment.end
+        intervals = parser.count_intervals(plan)
+        if plan.mcus * plan.mcu_blocks > 4 * available or intervals > available // 3 + 1:
+            raise parser.too_little_data(available)
+    except JpegFormatError:
+        if options.fill:
+            return None
+        raise
+    return _Pending(parser, segment.end, intervals, plan, tables, quantization)
 
 
-def _make_component(
-    decoder: _Decoder, component: ScanComponent, out: np.ndarray, shape: tuple, start: int
-) -> Component:
-    factors = decoder.frame.components[component.index]
-    rows, columns, frequencies = shape
-    return Component(
-        out[start : start + rows * columns * frequencies].reshape(shape),
-        # A copy: chroma components share a table, and callers may change what they got.
-        decoder.quantization[factors.quantization][:frequencies].copy(),
-        (factors.h, factors.v),
+def _read_alone(content: bytes, source: str, options: _Options) -> JpegCoefficients:
+    """Read an image scan by scan, damaged or not."""
+    arguments = (content, source, options.num_frequencies, options.limits)
+    try:
+        return read_by_scans(*arguments)
+    except JpegFormatError:
+        if not options.fill:
+            raise
+    return read_by_scans(*arguments, salvage=True)
+
+
+def _decode(pending: list[_Pending], options: _Options) -> list[JpegCoefficients]:
+    if not pending:
+        return []
+    frequencies = options.num_frequencies
+    rows = []
+    base = offset = 0
+    for parser, start, intervals, plan, tables, _ in pending:
+        end = base + len(parser.content)
+        interval = parser.restart_interval or plan.mcus
+        row = [base + start, end, intervals, interval, plan.mcu_rows, plan.mcu_columns, len(tables)]
+        for (_, v, h, block_rows, columns), (dc, ac) in zip(plan.components, tables):
+            row += (v, h, block_rows, columns, offset, build_pair_tables(dc, ac).address)
+            offset += block_rows * columns * frequencies
+        rows.append(row + [0] * (sequential.JOB_FIELDS - len(row)))
+        base = end
+    out = arena.allocate(offset)
+    data = b"".join([one.parser.content for one in pending])
+    results = np.empty((2, len(pending)), np.int64)
+    sequential.decode_scans(
+        np.frombuffer(data, np.uint8), np.array(rows, np.int64), frequencies, out, *results
     )
 
+    images = []
+    offset = 0
+    for one, status, position in zip(pending, *results.tolist()):
+        end = offset + one.plan.blocks * frequencies
+        if status == scan.OK and data[position + 1 : position + 2] != _DNL:
+            images.append(_make_image(one, frequencies, out[offset:end]))
+        else:
+            images.append(_read_alone(one.parser.content, one.parser.source, options))
+        offset = end
+    return images
 
-def _too_little_data(decoder: _Decoder, available: int) -> JpegFormatError:
-    frame = decoder.frame
-    return JpegFormatError(
-        f"an image of {frame.width} x {frame.height} cannot fit in {available} bytes of "
-        "entropy-coded data; the file is truncated or the size is wrong",
-        decoder.source,
-        decoder.frame_offset,
+
+def _make_image(one: _Pending, frequencies: int, out: np.ndarray) -> JpegCoefficients:
+    frame, parser = one.parser.frame, one.parser
+    components = {}
+    start = 0
+    for (index, _, _, rows, columns), table in zip(one.plan.components, one.quantization):
+        factors = frame.components[index]
+        end = start + rows * columns * frequencies
+        components[index] = Component.trusted(
+            out[start:end].reshape(rows, columns, frequencies),
+            # A copy: chroma components share a table, and callers may change what they got.
+            table[:frequencies].copy(),
+            (factors.h, factors.v),
+        )
+        start = end
+    return JpegCoefficients.trusted(
+        frame.height,
+        frame.width,
+        tuple([components[index] for index in range(len(components))]),
+        parser.rgb,
+        parser.orientation,
     )
-
-
-def _scan_error(
-    decoder: _Decoder, segment: Segment, status: int, bit: int, starts: np.ndarray
-) -> JpegFormatError:
-    # What fills up the last byte of a restart interval is no code, and zeros stand behind the last
-    # one: running into either is lack of data, whatever it decodes to.
-    following = starts[np.searchsorted(starts, bit, side="right") :]
-    if status != scan.DATA_LEFT and (not following.size or following[0] - bit < 8):
-        status = scan.OUT_OF_DATA
-    if status == scan.OUT_OF_DATA:  # point behind the last byte, not at the next interval
-        offset = _file_offset(decoder.content, segment.end, max(bit - 1, 0) // 8) + 1
-    else:
-        offset = _file_offset(decoder.content, segment.end, bit // 8)
-    return JpegFormatError(_SCAN_PROBLEMS[status], decoder.source, offset)
-
-
-def _file_offset(content: bytes, start: int, index: int) -> int:
-    """Return where in the file the byte of that index in the unstuffed data stands."""
-    position = start
-    while True:
-        marker = content.find(b"\xff", position)
-        if marker < 0:
-            return min(position + index, len(content))
-        if index < marker - position:
-            return position + index
-        index -= marker - position
-        position = marker + 1
-        while content[position : position + 1] == b"\xff":
-            position += 1
-        following = content[position : position + 1]
-        if following == b"\0":
-            if index == 0:
-                return marker
-            index -= 1
-        elif not following or not markers.RST0 <= following[0] <= markers.RST7:
-            return marker
-        position += 1
 
 
 _announced = False
@@ -482,11 +315,12 @@ def _announce_kernels() -> None:
             return
         logger.info("Loading the JPEG kernels; the first time they are compiled for some seconds.")
         began = time.monotonic()
-        scan.warm_up()
-        if scan.decode_sequential.stats.cache_misses:
+        sequential.warm_up()
+        statistics = sequential.decode_scans.stats
+        if statistics.cache_misses:
             logger.warning(
                 "Compiled the JPEG kernels in %.1f s; they are cached in %s.",
                 time.monotonic() - began,
-                scan.decode_sequential.stats.cache_path,
+                statistics.cache_path,
             )
         _announced = True

@@ -72,6 +72,17 @@ class Component:
     quantization: np.ndarray
     sampling: tuple[int, int]
 
+    @classmethod
+    def trusted(
+        cls, coefficients: np.ndarray, quantization: np.ndarray, sampling: tuple[int, int]
+    ) -> Component:
+        """Make one of what is known to be right, without a check of it, which takes its time."""
+        component = object.__new__(cls)
+        vars(component).update(
+            coefficients=coefficients, quantization=quantization, sampling=sampling
+        )
+        return component
+
     def __post_init__(self):
         coefficients, quantization = self.coefficients, self.quantization
         if coefficients.dtype != np.int16 or coefficients.ndim != 3:
@@ -120,6 +131,27 @@ class JpegCoefficients:
     rgb: bool = False
     orientation: int = 1
     complete: bool = True
+
+    @classmethod
+    def trusted(
+        cls,
+        height: int,
+        width: int,
+        components: tuple[Component, ...],
+        rgb: bool,
+        orientation: int,
+    ) -> JpegCoefficients:
+        """Make a complete one of what is known to be right, without a check of it."""
+        image = object.__new__(cls)
+        vars(image).update(
+            height=height,
+            width=width,
+            components=components,
+            rgb=rgb,
+            orientation=orientation,
+            complete=True,
+        )
+        return image
 
     def __post_init__(self):
         if not 1 <= self.orientation <= 8:

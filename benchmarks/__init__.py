@@ -1,0 +1,1 @@
+"""Measurements of the coefficient reader beside other readers; not installed with the package."""
