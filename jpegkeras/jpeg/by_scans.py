@@ -68,7 +68,7 @@ def read_by_scans(
         JpegFormatError: the data is corrupt; with salvage, so that nothing can be read.
         JpegUnsupportedError: the data uses a feature that is not handled.
     """
-    parser = FrameParser(content, source, limits, lines_may_change=True)
+    parser = FrameParser(content, source, limits, lines_may_change=True, salvage=salvage)
     position = parser.check_start()
     decoder: _SequentialDecoder | _ProgressiveDecoder | None = None
     while True:
@@ -86,8 +86,6 @@ def read_by_scans(
             kind = _ProgressiveDecoder if parser.progressive else _SequentialDecoder
             decoder = kind(parser, num_frequencies, salvage)
         position = decoder.read_scan(segment)
-        if salvage:
-            position = scan.find_marker(content, position)
         if decoder.is_finished:
             break
     decoder.check_finished(position)

@@ -124,13 +124,22 @@ class FrameParser:
         rgb: whether the components are R, G and B; known from the first scan on.
         scans: how many scan headers there were.
         lines_may_change: look for a DNL segment that changes a height which the frame header gives.
+        salvage: pass over what stands where a marker should, as libjpeg does.
     """
 
-    def __init__(self, content: bytes, source: str, limits: Limits, lines_may_change: bool = False):
+    def __init__(
+        self,
+        content: bytes,
+        source: str,
+        limits: Limits,
+        lines_may_change: bool = False,
+        salvage: bool = False,
+    ):
         self.content = content
         self.source = source
         self.limits = limits
         self.lines_may_change = lines_may_change
+        self.salvage = salvage
         self.frame: FrameHeader | None = None
         self.frame_offset = 0
         self.progressive = False
@@ -166,6 +175,8 @@ class FrameParser:
             JpegUnsupportedError: a feature is not handled, or more is asked for than the limits.
         """
         while True:
+            if self.salvage:
+                position = find_marker(self.content, position)
             segment = markers.read_segment(self.content, position, self.source)
             marker = segment.marker
             if marker == markers.EOI and self.frame is not None:
