@@ -58,7 +58,9 @@ def load_features(
         data = pathlib.Path(path).read_bytes()
         result = transcode(data, settings)
         if not _fits(result.image, description):
-            enlarged = dataclasses.replace(settings, smallest_side=description.image_size)
+            enlarged = dataclasses.replace(
+                settings, smallest_side=description.image_size, downscale=1
+            )
             result = transcode(data, enlarged)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error

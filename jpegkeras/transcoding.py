@@ -4,11 +4,15 @@ The preprocessing job and the prediction of single files both go through `transc
 network sees the same numbers from both. Three routes, each counted apart:
 
 - *untouched*: the quantised coefficients are those of the file;
-- *converted*: the luma is that of the file, the chroma was brought to the data set's sampling in
-  the coefficient domain (`jpegkeras.resampling`); a grayscale file got chroma planes of zeros;
+- *converted*: changed in the coefficient domain, in this order: turned upright
+  (`jpegkeras.jpeg.lossless`), made smaller by a whole factor, chroma brought to the data set's
+  sampling (`jpegkeras.resampling`). What was not asked for or not necessary is left out, so that
+  mostly the luma is that of the file; a grayscale file got chroma planes of zeros;
 - *re-encoded*: the file was decoded and encoded again by Pillow, because a size or a quality was
-  asked for, or because the reader does not handle it (progressive, arithmetic, CMYK, a PNG named
-  .JPEG, …).
+  asked for, because its components are R, G and B, or because the reader does not handle it
+  (arithmetic, CMYK, a PNG named .JPEG, …).
+
+A damaged or truncated JPEG takes none of them: what is known to be incomplete is refused.
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from jpegkeras.jpeg import JpegCoefficients, JpegUnsupportedError, read_coefficients
-from jpegkeras.resampling import can_convert, convert_sampling
+from jpegkeras.jpeg import JpegCoefficients, JpegUnsupportedError, exif, read_coefficients
+from jpegkeras.jpeg.lossless import apply_orientation
+from jpegkeras.resampling import FACTORS, can_convert, convert_sampling, downscale
 from jpegkeras.sampling import BLOCK, chroma_ratio
 
 UNTOUCHED, CONVERTED, REENCODED = ROUTES = ("untouched", "converted", "re-encoded")
@@ -30,6 +35,17 @@ DEFAULT_QUALITY = 95
 _SOI = b"\xff\xd8"
 _BICUBIC = Image.Resampling.BICUBIC
 _MAX_JPEG_SIDE = 65500
+# The EXIF orientations, and what turns each of the others upright.
+_UPRIGHT = 1
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _MAX_16_BITS = 65535
 
 
@@ -44,14 +60,18 @@ class Transcoding:
     `smallest_side`: the shorter side in pixels after a bicubic resize, or None to keep the size.
     `quality`: JPEG quality 1–100 of what is re-encoded; None keeps the source's own quantisation
     tables (95 for a source that has none). `subsampling`: the chroma sampling of every record.
-    `num_frequencies`: how many of the lowest frequencies are kept, 1–64. Raises ValueError for a
-    value out of range.
+    `num_frequencies`: how many of the lowest frequencies are kept, 1–64. `respect_orientation`:
+    whether pictures are turned as their EXIF data say. `downscale`: 1, 2, 4 or 8, by which height
+    and width are divided; not together with `smallest_side`. Raises ValueError for a value out of
+    range.
     """
 
     smallest_side: int | None = None
     quality: int | None = None
     subsampling: str = "4:2:0"
     num_frequencies: int = BLOCK * BLOCK
+    respect_orientation: bool = False
+    downscale: int = 1
 
     def __post_init__(self) -> None:
         if self.smallest_side is not None and self.smallest_side < 1:
@@ -60,16 +80,23 @@ class Transcoding:
             raise ValueError(f"quality must be from 1 to 100; got {self.quality}.")
         if not 1 <= self.num_frequencies <= BLOCK * BLOCK:
             raise ValueError(f"num_frequencies must be from 1 to 64; got {self.num_frequencies}.")
+        if self.downscale not in FACTORS:
+            raise ValueError(f"downscale must be 1, 2, 4 or 8; got {self.downscale}.")
+        if self.downscale != 1 and self.smallest_side is not None:
+            raise ValueError(
+                f"downscale={self.downscale} and smallest_side={self.smallest_side} both set the "
+                "size; give one of them."
+            )
         chroma_ratio(self.subsampling)
 
 
 @dataclasses.dataclass(frozen=True)
 class Transcoded:
-    """The coefficients, the route that they took (one of `ROUTES`) and why, in a few words."""
+    """The coefficients, the route that they took (one of `ROUTES`) and why, a phrase a reason."""
 
     image: JpegCoefficients
     route: str
-    reason: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 def transcode(data: bytes, settings: Transcoding) -> Transcoded:
@@ -85,12 +112,11 @@ def transcode(data: bytes, settings: Transcoding) -> Transcoded:
         image = read_coefficients(data)
     except JpegUnsupportedError as error:
         return _reencoded(data, settings, error.feature)
-    if not can_convert(image.subsampling):
+    if image.rgb:
+        return _reencoded(data, settings, "RGB colour")
+    if not can_convert(image):
         return _reencoded(data, settings, f"sampling {image.subsampling}")
-    if image.subsampling == settings.subsampling:
-        return Transcoded(_lowest(image, settings.num_frequencies), UNTOUCHED)
-    reason = f"{image.subsampling} to {settings.subsampling}"
-    return Transcoded(_convert(image, settings), CONVERTED, reason)
+    return _converted(data, image, settings)
 
 
 def _reason_to_reencode(data: bytes, settings: Transcoding) -> str:
@@ -102,15 +128,42 @@ def _reason_to_reencode(data: bytes, settings: Transcoding) -> str:
     if settings.smallest_side is not None:
         with _opened(data) as picture:
             if min(picture.size) != settings.smallest_side:
-                return f"smallest side {settings.smallest_side}"
+                return _size_reason(settings)
     return ""
+
+
+def _size_reason(settings: Transcoding) -> str:
+    return f"smallest side {settings.smallest_side}"
+
+
+def _converted(data: bytes, image: JpegCoefficients, settings: Transcoding) -> Transcoded:
+    """Changes the coefficients as far as is needed; `data` are those of the file."""
+    reasons = []
+    if settings.respect_orientation and image.orientation != _UPRIGHT:
+        reasons.append(f"orientation {image.orientation}")
+        try:
+            image = apply_orientation(image)
+        except ValueError:
+            return _reencoded(data, settings, "no whole MCU to turn")
+        # A part of an MCU has no place at the other edge, and was cut off.
+        if settings.smallest_side not in (None, min(image.height, image.width)):
+            return _reencoded(data, settings, _size_reason(settings))
+    if settings.downscale != 1:
+        reasons.append(f"downscale {settings.downscale}")
+        image = downscale(image, settings.downscale)
+    if image.subsampling != settings.subsampling:
+        reasons.append(f"{image.subsampling} to {settings.subsampling}")
+    route = CONVERTED if reasons else UNTOUCHED
+    return Transcoded(_finish(image, settings), route, tuple(reasons))
 
 
 def _reencoded(data: bytes, settings: Transcoding, reason: str) -> Transcoded:
     _check_damage(data)
-    image = read_coefficients(_encode(data, settings))
+    encoded, orientation = _encode(data, settings)
+    turned = () if orientation == _UPRIGHT else (f"orientation {orientation}",)
     # Pillow writes grayscale as one component, whatever the sampling.
-    return Transcoded(_convert(image, settings), REENCODED, reason)
+    image = _finish(read_coefficients(encoded), settings)
+    return Transcoded(image, REENCODED, (reason, *turned))
 
 
 def _check_damage(data: bytes) -> None:
@@ -120,13 +173,21 @@ def _check_damage(data: bytes) -> None:
             read_coefficients(data, num_frequencies=1)
 
 
-def _encode(data: bytes, settings: Transcoding) -> bytes:
+def _encode(data: bytes, settings: Transcoding) -> tuple[bytes, int]:
+    """Returns the picture as a JPEG, and the EXIF orientation from which it was turned upright."""
     out = io.BytesIO()
+    orientation = _UPRIGHT
     try:
         with _opened(data) as picture:
             picture.load()
+            if settings.respect_orientation:
+                orientation = _orientation(picture)
             tables = _tables(picture)
             flat = _flattened(picture)
+        if orientation != _UPRIGHT:
+            flat = flat.transpose(_TURNS[orientation])
+        if settings.downscale != 1:
+            flat = flat.reduce(settings.downscale)
         if settings.smallest_side is not None:
             flat = flat.resize(_resized(flat.size, settings.smallest_side), _BICUBIC)
         quality = _quality(settings.quality, tables)
@@ -135,7 +196,14 @@ def _encode(data: bytes, settings: Transcoding) -> bytes:
         raise
     except (OSError, ValueError, SyntaxError) as error:
         raise UnreadableImageError(f"cannot be decoded: {error}") from error
-    return out.getvalue()
+    return out.getvalue(), orientation
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Returns the EXIF orientation of a picture, 1 to 8, as the reader gives that of a JPEG."""
+    data = picture.info.get("exif", b"")
+    # Of some formats, Pillow gives it without the header that it has in a JPEG.
+    return exif.parse_orientation(data if exif.is_exif(data) else b"Exif\0\0" + data)
 
 
 def _flattened(picture: Image.Image) -> Image.Image:
@@ -192,7 +260,8 @@ def _resized(size: tuple[int, int], smallest_side: int) -> tuple[int, int]:
     return resized
 
 
-def _convert(image: JpegCoefficients, settings: Transcoding) -> JpegCoefficients:
+def _finish(image: JpegCoefficients, settings: Transcoding) -> JpegCoefficients:
+    """Brings the image to the data set's chroma sampling and frequencies."""
     return _lowest(convert_sampling(image, settings.subsampling), settings.num_frequencies)
 
 

@@ -25,6 +25,7 @@ def define_flags(values: flags.FlagValues) -> None:
     string = functools.partial(flags.DEFINE_string, flag_values=values)
     integer = functools.partial(flags.DEFINE_integer, flag_values=values)
     number = functools.partial(flags.DEFINE_float, flag_values=values)
+    boolean = functools.partial(flags.DEFINE_bool, flag_values=values)
     choice = functools.partial(flags.DEFINE_enum, flag_values=values)
     string("input_dir", None, "Folder with one folder a class, or train/ and test/ of such.")
     string("input_csv", None, "CSV: path,label[,split], paths relative to it or --input_dir.")
@@ -33,6 +34,8 @@ def define_flags(values: flags.FlagValues) -> None:
     integer("smallest_side", None, "Resize the shorter side to so many pixels; default: do not.")
     integer("quality", None, "Re-encode with this quality, 1 to 100; default: the file's tables.")
     choice("subsampling", "4:2:0", list(SAMPLINGS), "Chroma sampling that every record gets.")
+    boolean("respect_orientation", False, "Turn pictures as their EXIF orientation says.")
+    integer("downscale", 1, "Divide height and width by 1, 2, 4 or 8; not with --smallest_side.")
     integer("num_frequencies", 64, "How many of the lowest frequencies to keep, 1 to 64.")
     choice("compression", "gzip", list(COMPRESSIONS), "Compression of the shards.")
     number("test_fraction", 0.2, "Share of each class for test, where the input has no split.")
@@ -41,7 +44,7 @@ def define_flags(values: flags.FlagValues) -> None:
     integer("workers", 0, "Number of worker processes; 0: one a core.")
     integer("seed", 0, "Seed of the split and of the order of records.")
     number("max_rejected", 0.05, "Fail if more than this fraction of the files is rejected.")
-    flags.DEFINE_bool("overwrite", False, "Make it anew if it is there.", flag_values=values)
+    boolean("overwrite", False, "Make it anew if it is there.")
 
 
 def main(argv: list[str]) -> int:
@@ -89,6 +92,8 @@ def _make_config(argv: list[str], values: flags.FlagValues) -> PreprocessConfig:
                 quality=values.quality,
                 subsampling=values.subsampling,
                 num_frequencies=values.num_frequencies,
+                respect_orientation=values.respect_orientation,
+                downscale=values.downscale,
             ),
             compression=values.compression,
             test_fraction=values.test_fraction,

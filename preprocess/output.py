@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import enum
 import json
 import pathlib
@@ -13,6 +14,7 @@ import jpegkeras
 from jpegkeras import dataset_info
 from jpegkeras.errors import InputError
 from jpegkeras.files import TEMPORARY_SUFFIX, write_json
+from jpegkeras.transcoding import Transcoding
 from preprocess.parts import FOLDER as PARTS_FOLDER
 from preprocess.plan import Plan
 
@@ -111,6 +113,8 @@ def _load_plan(path: pathlib.Path) -> dict[str, Any]:
 
 def _compare(directory: pathlib.Path, made_with: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raises InputError that names each setting in which the folder's data set is another one."""
+    # What was made before a setting existed does not name it, and is as its default leaves it.
+    made_with = {**dataclasses.asdict(Transcoding()), **made_with}
     changes = [
         _describe(key, made_with.get(key), value)
         for key, value in wanted.items()

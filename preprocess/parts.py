@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from jpegkeras.files import write_json
@@ -30,8 +31,9 @@ class Part:
     """One finished shard.
 
     `class_counts[label]` are its records; `counts` what became of its files, by route and by
-    reason; `smallest` and `largest` (height, width) over its records, each side on its own, None
-    without records; `sums` of each component, for the train split alone.
+    reason, of which a file may have several; `smallest` and `largest` (height, width) over its
+    records, each side on its own, None without records; `sums` of each component, for the train
+    split alone.
     """
 
     file: str
@@ -67,11 +69,10 @@ class PartBuilder:
         self._sizes.append(size)
         self._bytes_in += bytes_in
 
-    def add_route(self, route: str, reason: str) -> None:
-        """Counts the way that a file took, and why."""
+    def add_route(self, route: str, reasons: Iterable[str]) -> None:
+        """Counts the way that a file took, and each reason why."""
         self._counts[route] += 1
-        if reason:
-            self._counts[f"{route}: {reason}"] += 1
+        self._counts.update(f"{route}: {reason}" for reason in reasons)
 
     def add_sums(self, sums: dict[str, BandSums]) -> None:
         """Adds the sums of one image, by component."""

@@ -4,7 +4,7 @@
 
 The pictures depend on the seed, their class and their number alone. Sizes, qualities and samplings
 vary, a few files are grayscale, have restart markers or optimised Huffman tables, and the first of
-each class is progressive, which the JPEG reader leaves to re-encoding.
+each class is progressive.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def _add_image(
         builder.reject(image.path, image.label, RuntimeError(f"unexpected error: {error!r}"))
         return
     writer.write(record)
-    builder.add_route(transcoded.route, transcoded.reason)
+    builder.add_route(transcoded.route, transcoded.reasons)
     builder.add_record(image.label, (transcoded.image.height, transcoded.image.width), len(data))
     if task.shard.split == TRAIN:
         components = zip(COMPONENTS, transcoded.image.components)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 
@@ -72,6 +73,29 @@ def test_an_image_smaller_than_the_crop_is_enlarged(network, tmp_path):
     features, route = load_features(tmp_path / "small.jpg", description)
     assert features["y"].shape == (4, 4, 8)
     assert route == "re-encoded"
+
+
+def test_an_image_too_small_to_be_downscaled_is_enlarged(network, tmp_path):
+    description, _ = network
+    transcoding = {**description.transcoding, "downscale": 2}
+    description = dataclasses.replace(description, transcoding=transcoding)
+    (tmp_path / "large.jpg").write_bytes(draw_jpeg(0, 5, height=64, width=80))
+    (tmp_path / "small.jpg").write_bytes(draw_jpeg(0, 5, height=40, width=50))
+    features, route = load_features(tmp_path / "large.jpg", description)
+    assert (features["y"].shape, route) == ((4, 4, 8), "converted")
+    features, route = load_features(tmp_path / "small.jpg", description)
+    assert (features["y"].shape, route) == ((4, 4, 8), "re-encoded")
+
+
+def test_a_network_from_before_a_setting_existed(network, tmp_path):
+    description, _ = network
+    (tmp_path / "a.jpg").write_bytes(draw_jpeg(0, 5))
+    expected, _ = load_features(tmp_path / "a.jpg", description)
+    old = {k: v for k, v in description.transcoding.items() if k in ("quality", "num_frequencies")}
+    features, _ = load_features(
+        tmp_path / "a.jpg", dataclasses.replace(description, transcoding=old)
+    )
+    np.testing.assert_array_equal(features["y"], expected["y"])
 
 
 def test_a_png_is_taken_too(network, tmp_path):

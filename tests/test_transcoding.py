@@ -6,9 +6,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
+from scipy import fft
 
-from jpegkeras.jpeg import JpegFormatError, read_coefficients
+from jpegkeras.jpeg import ZIGZAG, JpegFormatError, read_coefficients
+from jpegkeras.resampling import convert_sampling, downscale
 from jpegkeras.transcoding import (
     CONVERTED,
     REENCODED,
@@ -28,17 +30,19 @@ def luma(data_or_image):
 
 
 def route(data, **settings):
+    """The route and the reasons of a file."""
     result = transcode(data, Transcoding(**settings))
     assert result.image.subsampling == settings.get("subsampling", "4:2:0")
     assert len(result.image.components) == 3
-    return result.route, result.reason
+    assert not result.image.rgb
+    return result.route, *result.reasons
 
 
 @pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0"])
 def test_a_file_of_the_sampling_is_untouched(sampling):
     data = encode(draw(1, 43, 59), subsampling=sampling)
     result = transcode(data, Transcoding(subsampling=sampling))
-    assert (result.route, result.reason) == (UNTOUCHED, "")
+    assert (result.route, result.reasons) == (UNTOUCHED, ())
     for ours, original in zip(result.image.components, read_coefficients(data).components):
         np.testing.assert_array_equal(ours.coefficients, original.coefficients)
         np.testing.assert_array_equal(ours.quantization, original.quantization)
@@ -58,36 +62,52 @@ def test_another_sampling_is_converted_and_the_luma_stays(source, target):
     picture = draw(2, 43, 59, "L" if source == "gray" else "RGB")
     data = encode(picture, **({} if source == "gray" else {"subsampling": source}))
     result = transcode(data, Transcoding(subsampling=target))
-    assert (result.route, result.reason) == (CONVERTED, f"{source} to {target}")
+    assert (result.route, result.reasons) == (CONVERTED, (f"{source} to {target}",))
     assert result.image.subsampling == target
     np.testing.assert_array_equal(luma(result.image).coefficients, luma(data).coefficients)
     np.testing.assert_array_equal(luma(result.image).quantization, luma(data).quantization)
 
 
 def test_what_the_reader_does_not_handle_is_reencoded():
-    assert route(encode(progressive=True)) == (REENCODED, "progressive DCT")
     assert route(encode(draw(mode="CMYK"))) == (REENCODED, "CMYK (4 components)")
     assert route(encode(kind="PNG")) == (REENCODED, "not a JPEG")
-    assert route(encode(draw(mode="L"), progressive=True)) == (REENCODED, "progressive DCT")
     assert route(encode(draw().convert("RGBA"), "PNG")) == (REENCODED, "not a JPEG")
     assert route(encode(draw(mode="1"), "PNG"), subsampling="4:4:4") == (REENCODED, "not a JPEG")
 
 
-def test_arithmetic_coding_is_reencoded():
+@pytest.mark.parametrize("sampling", ["4:2:0", "4:4:4", "gray"])
+def test_a_progressive_file_is_taken_as_a_baseline_one_is(sampling):
+    picture = draw(9, 43, 59, "L" if sampling == "gray" else "RGB")
+    options = {} if sampling == "gray" else {"subsampling": sampling}
+    baseline = encode(picture, **options)
+    progressive = encode(picture, progressive=True, **options)
+    assert route(progressive) == route(baseline)
+    images = [transcode(data, Transcoding()).image for data in (progressive, baseline)]
+    for ours, expected in zip(*(image.components for image in images)):
+        np.testing.assert_array_equal(ours.coefficients, expected.coefficients)
+        np.testing.assert_array_equal(ours.quantization, expected.quantization)
+
+
+def arithmetic_coded(data):
+    """The same coefficients in a file that the reader does not handle."""
     jpegtran = shutil.which("jpegtran")
     if not jpegtran:
         pytest.skip("needs jpegtran to make a file with arithmetic coding")
-    done = subprocess.run([jpegtran, "-arithmetic"], input=encode(), capture_output=True)
+    done = subprocess.run([jpegtran, "-arithmetic"], input=data, capture_output=True)
     if done.returncode:
         pytest.skip("this jpegtran cannot write arithmetic coding")
-    assert route(done.stdout) == (REENCODED, "arithmetic coding")
+    return done.stdout
+
+
+def test_arithmetic_coding_is_reencoded():
+    assert route(arithmetic_coded(encode())) == (REENCODED, "arithmetic coding")
 
 
 def test_reencoding_keeps_the_tables_and_nearly_the_coefficients():
-    """A progressive file is decoded to pixels and encoded with its own tables again."""
-    picture = draw(3, 48, 64)
-    baseline = transcode(encode(picture, quality=60), Transcoding()).image
-    again = transcode(encode(picture, quality=60, progressive=True), Transcoding()).image
+    """What is decoded to pixels is encoded with its own tables again."""
+    data = encode(draw(3, 48, 64), quality=60)
+    baseline = transcode(data, Transcoding()).image
+    again = transcode(arithmetic_coded(data), Transcoding()).image
     for ours, expected in zip(again.components, baseline.components):
         np.testing.assert_array_equal(ours.quantization, expected.quantization)
         assert np.abs(ours.coefficients - expected.coefficients).max() <= 1
@@ -96,18 +116,17 @@ def test_reencoding_keeps_the_tables_and_nearly_the_coefficients():
 def test_custom_tables_keep_their_order():
     """Tables that differ in every frequency, so that a wrong order cannot hide."""
     tables = [list(range(1, 65)), list(range(64, 0, -1))]
-    original = encode(draw(4), qtables=tables, progressive=True)
-    plain = encode(draw(4), qtables=tables)
-    result = transcode(original, Transcoding())
+    data = encode(draw(4), qtables=tables)
+    result = transcode(data, Transcoding(smallest_side=24))
     assert result.route == REENCODED
-    for ours, expected in zip(result.image.components, read_coefficients(plain).components):
+    for ours, expected in zip(result.image.components, read_coefficients(data).components):
         np.testing.assert_array_equal(ours.quantization, expected.quantization)
 
 
 def test_quality_sets_the_tables():
     expected = luma(encode(quality=35)).quantization
     result = transcode(encode(quality=90), Transcoding(quality=35))
-    assert (result.route, result.reason) == (REENCODED, "quality 35")
+    assert (result.route, result.reasons) == (REENCODED, ("quality 35",))
     np.testing.assert_array_equal(luma(result.image).quantization, expected)
 
 
@@ -130,12 +149,12 @@ def test_without_tables_the_quality_is_95():
 def test_the_smallest_side(size, side, expected):
     width, height = size
     result = transcode(encode(draw(5, height, width)), Transcoding(smallest_side=side))
-    assert (result.route, result.reason) == (REENCODED, f"smallest side {side}")
+    assert (result.route, result.reasons) == (REENCODED, (f"smallest side {side}",))
     assert (result.image.width, result.image.height) == expected
 
 
 def test_an_image_of_the_right_size_is_untouched():
-    assert route(encode(draw(5, 30, 77)), smallest_side=30) == (UNTOUCHED, "")
+    assert route(encode(draw(5, 30, 77)), smallest_side=30) == (UNTOUCHED,)
 
 
 def test_the_resized_picture_is_the_resized_picture():
@@ -162,15 +181,16 @@ def test_the_number_of_frequencies(data, count):
 
 
 def test_what_nothing_can_read():
-    baseline = encode(draw(7, 64, 64))
-    with pytest.raises(JpegFormatError, match="truncated"):
-        transcode(baseline[: len(baseline) // 2], Transcoding())
+    for data in (encode(draw(7, 64, 64)), encode(draw(7, 64, 64), progressive=True)):
+        for settings in ({}, {"quality": 50}, {"smallest_side": 32}):
+            with pytest.raises(JpegFormatError):
+                transcode(data[: len(data) // 2], Transcoding(**settings))
     for data in (b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(40)):
         with pytest.raises(UnreadableImageError, match="cannot be opened: it is no image"):
             transcode(data, Transcoding())
-    for data in (encode(progressive=True), encode(kind="PNG")):
-        with pytest.raises(UnreadableImageError, match="cannot be decoded"):
-            transcode(data[: len(data) // 2], Transcoding())
+    data = encode(kind="PNG")
+    with pytest.raises(UnreadableImageError, match="cannot be decoded"):
+        transcode(data[: len(data) // 2], Transcoding())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # what Pillow thinks of damaged TIFFs
@@ -200,6 +220,8 @@ def test_damaged_files_are_read_or_refused_but_nothing_else(kind, settings):
         ({"quality": 0}, "quality must be from 1 to 100; got 0"),
         ({"quality": 101}, "quality must be from 1 to 100; got 101"),
         ({"num_frequencies": 65}, "num_frequencies must be from 1 to 64; got 65"),
+        ({"downscale": 3}, "downscale must be 1, 2, 4 or 8; got 3"),
+        ({"downscale": 2, "smallest_side": 9}, "downscale=2 and smallest_side=9 both set the size"),
         ({"subsampling": "4:1:1"}, "sampling must be one of 4:4:4, 4:2:2, 4:2:0; got '4:1:1'"),
     ],
 )
@@ -281,3 +303,218 @@ def test_a_damaged_jpeg_is_refused_by_every_route(settings):
     data = encode(draw(4, 64, 64))
     with pytest.raises(JpegFormatError):
         transcode(data[:-2] + b"\xff\xd0\xff\xd9", Transcoding(**settings))
+
+
+ORIENTATIONS = range(2, 9)
+
+
+def encode_with_exif(picture, orientation, kind="JPEG", **options):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(picture, kind, exif=exif, **options)
+
+
+def shown(data):
+    """The picture as a viewer shows it."""
+    return ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+
+
+def pixels(image, index=0):
+    """A component decoded to float [height, width], not clipped; 8 × 8 blocks as they are."""
+    component = image.components[index]
+    rows, cols, _ = component.coefficients.shape
+    blocks = np.zeros((rows, cols, 64))
+    blocks[..., ZIGZAG] = component.coefficients * component.quantization.astype(float)
+    blocks = fft.idctn(blocks.reshape(rows, cols, 8, 8), axes=(2, 3), norm="ortho")
+    return blocks.transpose(0, 2, 1, 3).reshape(8 * rows, 8 * cols) + 128
+
+
+def assert_shows(image, picture, tolerance):
+    """The luma of the image is that of the picture, but for what was trimmed at its edges."""
+    expected = np.asarray(picture.convert("L"), float)
+    ours = pixels(image)[: image.height, : image.width]
+    assert 0 <= expected.shape[0] - len(ours) < 16 and 0 <= expected.shape[1] - ours.shape[1] < 16
+    # Whatever edge it was trimmed at, it is found where it fits.
+    slack = range(expected.shape[0] - len(ours) + 1), range(expected.shape[1] - ours.shape[1] + 1)
+    errors = [
+        np.abs(expected[top : top + len(ours), left : left + ours.shape[1]] - ours).mean()
+        for top in {slack[0][0], slack[0][-1]}
+        for left in {slack[1][0], slack[1][-1]}
+    ]
+    assert min(errors) < tolerance
+
+
+@pytest.mark.parametrize("sampling", ["4:2:0", "4:2:2", "4:4:4", "gray"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_orientation_is_applied_to_the_coefficients(orientation, sampling):
+    picture = draw(11, 48, 80, "L" if sampling == "gray" else "RGB")
+    options = {} if sampling == "gray" else {"subsampling": sampling}
+    data = encode_with_exif(picture, orientation, quality=95, **options)
+    result = transcode(data, Transcoding(respect_orientation=True))
+    assert (result.route, result.reasons[0]) == (CONVERTED, f"orientation {orientation}")
+    assert (result.image.orientation, result.image.subsampling) == (1, "4:2:0")
+    assert (result.image.width, result.image.height) == shown(data).size
+    assert_shows(result.image, shown(data), 2)
+    if sampling == "4:2:0":
+        assert len(result.reasons) == 1
+        # Nothing was quantised again: the same coefficients in other places, with other signs.
+        for ours, stored in zip(result.image.components, read_coefficients(data).components):
+            np.testing.assert_array_equal(
+                *(np.sort(np.abs(c.coefficients.astype(int)).ravel()) for c in (ours, stored))
+            )
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_partial_mcus_are_trimmed_where_they_cannot_be_turned(orientation):
+    data = encode_with_exif(draw(11, 45, 83), orientation, quality=95)
+    result = transcode(data, Transcoding(respect_orientation=True))
+    assert result.route == CONVERTED
+    assert_shows(result.image, shown(data), 2)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_the_orientation_is_applied_to_what_is_reencoded(orientation, kind):
+    if kind == "WEBP" and not _can_write(kind):
+        pytest.skip("this Pillow has no WebP")
+    data = encode_with_exif(draw(11, 45, 83), orientation, kind)
+    result = transcode(data, Transcoding(respect_orientation=True, quality=95))
+    reason = "quality 95" if kind == "JPEG" else "not a JPEG"
+    assert (result.route, result.reasons) == (REENCODED, (reason, f"orientation {orientation}"))
+    assert (result.image.width, result.image.height) == shown(data).size
+    assert_shows(result.image, shown(data), 2)
+
+
+@pytest.mark.parametrize("settings", [{}, {"quality": 85}])
+def test_without_the_flag_pictures_stay_as_they_are_stored(settings):
+    stored = transcode(encode(draw(11)), Transcoding(**settings))
+    result = transcode(encode_with_exif(draw(11), 6), Transcoding(**settings))
+    assert (result.route, result.reasons) == (stored.route, stored.reasons)
+    for ours, expected in zip(result.image.components, stored.image.components):
+        np.testing.assert_array_equal(ours.coefficients, expected.coefficients)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_upright_pictures_are_not_turned(kind):
+    plain = encode(draw(11), kind)
+    damaged = Image.Exif()
+    damaged[0x0112] = 9
+    for data in (plain, encode_with_exif(draw(11), 1, kind), encode(draw(11), kind, exif=damaged)):
+        assert route(data, respect_orientation=True) == route(plain)
+    assert route(plain, quality=90, respect_orientation=True) == route(plain, quality=90)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # what Pillow thinks of damaged EXIF
+def test_damaged_exif_means_the_same_on_every_route():
+    data = encode_with_exif(draw(11), 6)
+    at = data.index(b"Exif")
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(60):
+        damaged = bytearray(data)
+        damaged[at + 6 + rng.integers(26)] = rng.integers(256)
+        direct = route(bytes(damaged), respect_orientation=True)[1:]
+        assert direct == route(bytes(damaged), respect_orientation=True, quality=90)[2:]
+        seen.add(direct)
+    assert {(), ("orientation 6",)} <= seen
+
+
+def test_an_orientation_in_xmp_alone_is_not_looked_at():
+    xmp = b'<x tiff:Orientation="6"/>'
+    data = encode(draw(11), xmp=xmp)
+    assert route(data, respect_orientation=True) == (UNTOUCHED,)
+    assert route(data, respect_orientation=True, quality=90) == (REENCODED, "quality 90")
+
+
+def test_what_is_smaller_than_an_mcu_is_turned_by_pillow():
+    data = encode_with_exif(draw(11, 12, 40), 6)
+    result = transcode(data, Transcoding(respect_orientation=True))
+    assert (result.route, *result.reasons) == (REENCODED, "no whole MCU to turn", "orientation 6")
+    assert (result.image.width, result.image.height) == (12, 40)
+    assert_shows(result.image, shown(data), 3)
+
+
+def test_a_turned_picture_still_has_the_smallest_side():
+    # 45 rows are two MCUs and a rest, which would be trimmed.
+    data = encode_with_exif(draw(11, 45, 83), 6)
+    settings = {"respect_orientation": True, "smallest_side": 45}
+    assert route(data, **settings) == (REENCODED, "smallest side 45", "orientation 6")
+    image = transcode(data, Transcoding(**settings)).image
+    assert (image.width, image.height) == (45, 83)
+    whole = encode_with_exif(draw(11, 48, 83), 6)
+    settings["smallest_side"] = 48
+    assert route(whole, **settings) == (CONVERTED, "orientation 6")
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0", "gray"])
+def test_downscaling(sampling, factor):
+    options = {} if sampling == "gray" else {"subsampling": sampling}
+    data = encode(draw(12, 75, 93, "L" if sampling == "gray" else "RGB"), **options)
+    result = transcode(data, Transcoding(downscale=factor))
+    changed = () if sampling == "4:2:0" else (f"{sampling} to 4:2:0",)
+    assert (result.route, *result.reasons) == (CONVERTED, f"downscale {factor}", *changed)
+    # In this order: what is lost by quantising twice is the same.
+    expected = convert_sampling(downscale(read_coefficients(data), factor), "4:2:0")
+    assert (result.image.height, result.image.width) == (-(-75 // factor), -(-93 // factor))
+    for ours, component in zip(result.image.components, expected.components):
+        np.testing.assert_array_equal(ours.coefficients, component.coefficients)
+
+
+def test_orientation_then_size_then_sampling_then_bands():
+    data = encode_with_exif(draw(13, 96, 128), 6, subsampling="4:2:2", quality=95)
+    settings = {"respect_orientation": True, "downscale": 2}
+    result = transcode(data, Transcoding(**settings))
+    reasons = ("orientation 6", "downscale 2", "4:4:0 to 4:2:0")
+    assert (result.route, result.reasons) == (CONVERTED, reasons)
+    assert (result.image.height, result.image.width) == (64, 48)
+    assert_shows(result.image, shown(data).reduce(2), 2)
+    few = transcode(data, Transcoding(**settings, num_frequencies=11)).image
+    for ours, component in zip(few.components, result.image.components):
+        np.testing.assert_array_equal(ours.coefficients, component.coefficients[..., :11])
+
+
+@pytest.mark.parametrize("settings", [{}, {"quality": 95}])
+def test_what_is_reencoded_is_downscaled_too(settings):
+    picture = draw(14, 45, 83)
+    for data in (encode(picture, "PNG"), encode(picture.convert("CMYK"), quality=95)):
+        result = transcode(data, Transcoding(**settings, downscale=2))
+        assert result.route == REENCODED
+        assert (result.image.width, result.image.height) == (42, 23)
+        assert_shows(result.image, Image.open(io.BytesIO(data)).convert("RGB").reduce(2), 2)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_turning_a_sampling_on_its_side(orientation):
+    """4:1:1 turned has a quarter of the rows of chroma, which has no name."""
+    cjpeg = shutil.which("cjpeg")
+    if not cjpeg:
+        pytest.skip("needs cjpeg to make a file of 4:1:1")
+    out = io.BytesIO()
+    draw(15, 64, 96).save(out, "PPM")
+    command = [cjpeg, "-quality", "95", "-sample", "4x1"]
+    done = subprocess.run(command, input=out.getvalue(), capture_output=True, check=True)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"
+    exif += bytes([orientation]) + bytes(6)
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    data = done.stdout[:20] + segment + done.stdout[20:]  # behind SOI and JFIF
+    result = transcode(data, Transcoding(respect_orientation=True))
+    assert (result.route, result.reasons[0]) == (CONVERTED, f"orientation {orientation}")
+    assert_shows(result.image, shown(data), 2)
+    for index, channel in ((1, 1), (2, 2)):
+        expected = np.asarray(shown(data).convert("YCbCr").reduce(2), float)[..., channel]
+        ours = pixels(result.image, index)[: len(expected), : expected.shape[1]]
+        assert np.abs(ours - expected).mean() < 3
+
+
+def test_rgb_is_reencoded():
+    data = encode(draw(16), keep_rgb=True, subsampling="4:4:4")
+    assert read_coefficients(data).rgb
+    for settings in ({}, {"downscale": 2}, {"subsampling": "4:4:4"}):
+        assert route(data, **settings) == (REENCODED, "RGB colour")
+    picture = Image.open(io.BytesIO(data))
+    result = transcode(data, Transcoding(subsampling="4:4:4"))
+    for index in range(3):
+        expected = np.asarray(picture.convert("YCbCr"), float)[..., index]
+        ours = pixels(result.image, index)[: len(expected), : expected.shape[1]]
+        assert np.abs(ours - expected).mean() < 2

@@ -34,10 +34,10 @@ def allocate(size: int) -> np.ndarray:
         return np.empty(size, np.int16)
     for _ in range(len(_free)):
         try:
-            storage = _free.popleft()
+            storage = _free.pop()  # the last one is the likeliest to be in the cache
         except IndexError:  # another thread was quicker
             break
         if size <= storage.size <= 4 * size:
             return np.asarray(_Loan(storage))[:size]
-        _free.append(storage)
+        _free.appendleft(storage)
     return np.asarray(_Loan(np.empty(max(size, 1), np.int16)))[:size]

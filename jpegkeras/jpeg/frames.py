@@ -120,7 +120,6 @@ class FrameParser:
         quantization: uint16 [64] in zigzag order, by number; not to be changed.
         huffman: tables by class and number.
         restart_interval: MCUs between restart markers, 0 for none.
-        orientation: as EXIF says, 1 to 8.
         rgb: whether the components are R, G and B; known from the first scan on.
         scans: how many scan headers there were.
         lines_may_change: look for a DNL segment that changes a height which the frame header gives.
@@ -146,7 +145,7 @@ class FrameParser:
         self.quantization: dict[int, np.ndarray] = {}
         self.huffman: dict[tuple[int, int], HuffmanTable] = {}
         self.restart_interval = 0
-        self.orientation = 1
+        self._orientation: int | None = None
         self.rgb = False
         self.scans = 0
         self._jfif = False
@@ -166,6 +165,19 @@ class FrameParser:
                 0,
             )
         return 2
+
+    @property
+    def orientation(self) -> int:
+        """The EXIF orientation, 1 to 8."""
+        return self._orientation or 1
+
+    def find_scan(self) -> Segment | None:
+        """Return the first SOS, or None if there is none up to EOI.
+
+        Raises:
+            JpegFormatError, JpegUnsupportedError: as check_start() and next_scan().
+        """
+        return self.next_scan(self.check_start())
 
     def next_scan(self, position: int) -> Segment | None:
         """Read the segments from a position on; return the next SOS, or None at the end (EOI).
@@ -301,8 +313,9 @@ class FrameParser:
         self._jfif = self._jfif or markers.is_jfif(segment)
 
     def _note_exif(self, segment: Segment) -> None:
-        if exif.is_exif(segment.payload):
-            self.orientation = exif.parse_orientation(segment.payload)
+        # Only the first, since more of it in further segments has no header.
+        if self._orientation is None and exif.is_exif(segment.payload):
+            self._orientation = exif.parse_orientation(segment.payload)
 
     def _note_adobe(self, segment: Segment) -> None:
         transform = markers.parse_adobe_transform(segment)

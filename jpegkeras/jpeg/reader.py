@@ -21,12 +21,14 @@ one by one and scan by scan (by_scans.py).
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Union
 
@@ -34,9 +36,10 @@ import numpy as np
 
 from jpegkeras.jpeg import arena, markers, scan, sequential
 from jpegkeras.jpeg.by_scans import read_by_scans
-from jpegkeras.jpeg.errors import JpegFormatError
+from jpegkeras.jpeg.errors import JpegError, JpegFormatError
 from jpegkeras.jpeg.frames import FrameParser, Limits, ScanPlan, plan_scan
-from jpegkeras.jpeg.huffman import HuffmanTable, build_pair_tables
+from jpegkeras.jpeg.huffman import PairTables, build_pair_tables
+from jpegkeras.jpeg.markers import FrameHeader
 from jpegkeras.jpeg.types import BLOCK_COEFFICIENTS, Component, JpegCoefficients
 
 logger = logging.getLogger(__name__)
@@ -52,7 +55,13 @@ MAX_SCANS = 500
 # no time to speak of, few enough that threads share the work evenly and results stay small.
 _BATCH_ITEMS = 16
 _BATCH_BYTES = 4 << 20
+# Bytes up to the data of a scan that are worth to be compared with those of images before.
+_KEPT_HEADER_BYTES = 4096
+_SOS = bytes([0xFF, markers.SOS])
 _DNL = bytes([markers.DNL])
+_OFFSETS = slice(
+    sequential.COMPONENT + sequential.OFFSET, sequential.JOB_FIELDS, sequential.COMPONENT_FIELDS
+)
 
 
 class _Options(NamedTuple):
@@ -61,15 +70,39 @@ class _Options(NamedTuple):
     limits: Limits
 
 
-class _Pending(NamedTuple):
-    """An image whose only scan waits for decode_scans(): that begins at start."""
+@dataclass(frozen=True, eq=False)
+class _Header:
+    """What comes before the data of an image of one sequential scan.
 
-    parser: FrameParser
-    start: int
-    intervals: int
+    Attributes:
+        frame: the frame header.
+        plan: how the scan is laid out.
+        intervals: how many restart intervals it has.
+        job: int64 [JOB_FIELDS], the row that decode_scans() takes, but for START, END and with
+            OFFSET in blocks from the image's first one.
+        components: of each component of the frame its first block in the scan's output, rows,
+            columns, quantisation table and sampling factors.
+        rgb, orientation: of the image.
+        tables: that job has the addresses of.
+    """
+
+    frame: FrameHeader
     plan: ScanPlan
-    tables: list[tuple[HuffmanTable, ...]]
-    quantization: list[np.ndarray]
+    intervals: int
+    job: np.ndarray
+    components: tuple[tuple[int, int, int, np.ndarray, tuple[int, int]], ...]
+    rgb: bool
+    orientation: int
+    tables: tuple[PairTables, ...]
+
+
+class _Pending(NamedTuple):
+    """An image whose only scan waits for decode_scans(): its data begins at start."""
+
+    content: bytes
+    source: str
+    start: int
+    header: _Header
 
 
 def read_coefficients(
@@ -181,8 +214,7 @@ def _read_slice(items: Sequence[JpegData], options: _Options) -> list[JpegCoeffi
         try:
             content, source = _load(item)
             one = _parse(content, source, options)
-            if one is None:
-                image = _read_alone(content, source, options)
+            image = _read_alone(content, source, options) if one is None else None
         except BaseException:
             _decode(pending, options)  # an item before this one may fail: then that is raised
             raise
@@ -192,45 +224,91 @@ def _read_slice(items: Sequence[JpegData], options: _Options) -> list[JpegCoeffi
         if one is None or pending_bytes > _BATCH_BYTES:
             images += _decode(pending, options)
             pending, pending_bytes = [], 0
-        if one is None:
+        if image is not None:
             images.append(image)
     return images + _decode(pending, options)
 
 
 def _load(item: JpegData) -> tuple[bytes, str]:
-    if isinstance(item, (bytes, bytearray, memoryview)):
+    if isinstance(item, bytes):
+        return item, "<bytes>"
+    if isinstance(item, (bytearray, memoryview)):
         return bytes(item), "<bytes>"
     return Path(item).read_bytes(), os.fspath(item)
 
 
 def _parse(content: bytes, source: str, options: _Options) -> _Pending | None:
-    """Read the segments of an image of one sequential scan; None for another kind of image.
-
-    None also for one that something is wrong with and that shall be read all the same.
-    """
-    parser = FrameParser(content, source, options.limits)
+    """Return an image of one sequential scan, None for another kind and what is not in order."""
+    found = content.find(_SOS)
+    start = found + 2 + int.from_bytes(content[found + 2 : found + 4], "big")
+    head = content[:start]
+    parse = _parse_kept_header if start <= _KEPT_HEADER_BYTES else _parse_header
     try:
-        segment = parser.next_scan(parser.check_start())
-        if segment is None or parser.progressive:
-            return None
-        frame = parser.frame
-        header = markers.parse_scan(segment, frame)
-        if len(header.components) != len(frame.components):
-            return None
-        parser.check_sequential(segment, header, frozenset())
-        quantization = [parser.find_quantization(segment, c.index) for c in header.components]
-        tables = parser.select_tables(segment, header)
-        plan = plan_scan(frame, header)
-        # A block takes 2 bits or more, a restart interval a byte and its marker two.
-        available = len(content) - segment.end
-        intervals = parser.count_intervals(plan)
-        if plan.mcus * plan.mcu_blocks > 4 * available or intervals > available // 3 + 1:
-            raise parser.too_little_data(available)
-    except JpegFormatError:
-        if options.fill:
-            return None
-        raise
-    return _Pending(parser, segment.end, intervals, plan, tables, quantization)
+        header = parse(head, options.limits)
+        if header is None and len(head) < len(content):
+            # The bytes found may have been part of another segment, a preview image for example.
+            segment = FrameParser(content, source, options.limits).find_scan()
+            start = segment.end if segment is not None else start
+            header = _parse_header(content[:start], options.limits)
+    except JpegError:
+        return None
+    if header is None:
+        return None
+    # A block takes 2 bits or more, a restart interval a byte and its marker two.
+    available = len(content) - start
+    blocks = header.plan.mcus * header.plan.mcu_blocks
+    if blocks > 4 * available or header.intervals > available // 3 + 1:
+        return None
+    return _Pending(content, source, start, header)
+
+
+def _parse_header(head: bytes, limits: Limits) -> _Header | None:
+    """Parse the segments up to and with the only scan header of a sequential image.
+
+    None if they are not just that.
+
+    Raises:
+        JpegError: something is wrong with them, or not handled.
+    """
+    parser = FrameParser(head, "", limits)
+    segment = parser.find_scan()
+    if segment is None or segment.end != len(head) or parser.progressive:
+        return None
+    frame = parser.frame
+    scan_header = markers.parse_scan(segment, frame)
+    if len(scan_header.components) != len(frame.components):
+        return None
+    parser.check_sequential(segment, scan_header, frozenset())
+    plan = plan_scan(frame, scan_header)
+    intervals = parser.count_intervals(plan)
+    tables = tuple(
+        build_pair_tables(dc, ac) for dc, ac in parser.select_tables(segment, scan_header)
+    )
+    job = [0, 0, intervals, parser.restart_interval or plan.mcus, plan.mcu_rows, plan.mcu_columns]
+    job.append(len(tables))
+    components = {}
+    first = 0
+    for (index, v, h, rows, columns), pair in zip(plan.components, tables):
+        job += [v, h, rows, columns, first, pair.address]
+        factors = frame.components[index]
+        table = parser.find_quantization(segment, index)
+        components[index] = (first, rows, columns, table, (factors.h, factors.v))
+        first += rows * columns
+    job += [0] * (sequential.JOB_FIELDS - len(job))
+    return _Header(
+        frame,
+        plan,
+        intervals,
+        np.array(job, np.int64),
+        tuple(components[index] for index in range(len(components))),
+        parser.rgb,
+        parser.orientation,
+        tables,
+    )
+
+
+# The images of a data set often have one size and the same tables: the same bytes up to here.
+_parse_kept_header = functools.lru_cache(maxsize=256)(_parse_header)
 
 
 def _read_alone(content: bytes, source: str, options: _Options) -> JpegCoefficients:
@@ -248,56 +326,42 @@ def _decode(pending: list[_Pending], options: _Options) -> list[JpegCoefficients
     if not pending:
         return []
     frequencies = options.num_frequencies
-    rows = []
-    base = offset = 0
-    for parser, start, intervals, plan, tables, _ in pending:
-        end = base + len(parser.content)
-        interval = parser.restart_interval or plan.mcus
-        row = [base + start, end, intervals, interval, plan.mcu_rows, plan.mcu_columns, len(tables)]
-        for (_, v, h, block_rows, columns), (dc, ac) in zip(plan.components, tables):
-            row += (v, h, block_rows, columns, offset, build_pair_tables(dc, ac).address)
-            offset += block_rows * columns * frequencies
-        rows.append(row + [0] * (sequential.JOB_FIELDS - len(row)))
-        base = end
-    out = arena.allocate(offset)
-    data = b"".join([one.parser.content for one in pending])
+    jobs = np.array([one.header.job for one in pending])
+    ends = np.cumsum([len(one.content) for one in pending])
+    firsts = np.cumsum([0, *(one.header.plan.blocks for one in pending)])
+    jobs[:, sequential.END] = ends
+    jobs[:, sequential.START] = [one.start for one in pending]
+    jobs[1:, sequential.START] += ends[:-1]
+    offsets = jobs[:, _OFFSETS]
+    offsets += firsts[:-1, np.newaxis]
+    offsets *= frequencies
+    out = arena.allocate(int(firsts[-1]) * frequencies).reshape(-1, frequencies)
+    data = b"".join([one.content for one in pending])
     results = np.empty((2, len(pending)), np.int64)
     sequential.decode_scans(
-        np.frombuffer(data, np.uint8), np.array(rows, np.int64), frequencies, out, *results
+        np.frombuffer(data, np.uint8), jobs, frequencies, out.reshape(-1), *results
     )
 
     images = []
-    offset = 0
-    for one, status, position in zip(pending, *results.tolist()):
-        end = offset + one.plan.blocks * frequencies
+    for one, first, status, position in zip(pending, firsts.tolist(), *results.tolist()):
         if status == scan.OK and data[position + 1 : position + 2] != _DNL:
-            images.append(_make_image(one, frequencies, out[offset:end]))
+            images.append(_make_image(one.header, frequencies, out, first))
         else:
-            images.append(_read_alone(one.parser.content, one.parser.source, options))
-        offset = end
+            images.append(_read_alone(one.content, one.source, options))
     return images
 
 
-def _make_image(one: _Pending, frequencies: int, out: np.ndarray) -> JpegCoefficients:
-    frame, parser = one.parser.frame, one.parser
-    components = {}
-    start = 0
-    for (index, _, _, rows, columns), table in zip(one.plan.components, one.quantization):
-        factors = frame.components[index]
-        end = start + rows * columns * frequencies
-        components[index] = Component.trusted(
-            out[start:end].reshape(rows, columns, frequencies),
-            # A copy: chroma components share a table, and callers may change what they got.
-            table[:frequencies].copy(),
-            (factors.h, factors.v),
-        )
-        start = end
+def _make_image(header: _Header, frequencies: int, out: np.ndarray, first: int) -> JpegCoefficients:
+    """Return the image whose blocks begin with that one of out, int16 [blocks, frequencies]."""
+    components = []
+    for start, rows, columns, table, sampling in header.components:
+        start += first
+        coefficients = out[start : start + rows * columns].reshape(rows, columns, frequencies)
+        # A copy: chroma components share a table, and callers may change what they got.
+        components.append(Component.trusted(coefficients, table[:frequencies].copy(), sampling))
+    frame = header.frame
     return JpegCoefficients.trusted(
-        frame.height,
-        frame.width,
-        tuple([components[index] for index in range(len(components))]),
-        parser.rgb,
-        parser.orientation,
+        frame.height, frame.width, tuple(components), header.rgb, header.orientation
     )
 
 

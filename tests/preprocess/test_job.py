@@ -13,6 +13,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import jpegkeras
 from jpegkeras.dataset_info import ClassInfo, load_dataset_info
@@ -44,6 +45,7 @@ UNTOUCHED = {
     NOT_UTF8: encode(draw(3, 64, 64), quality=30),
     "b/optimized.jpeg": encode(draw(4, 70, 41), optimize=True),
     "b/restarts.jpg": encode(draw(5, 90, 60), restart_marker_rows=1),
+    "b/progressive.jpg": encode(draw(9, 40, 43), progressive=True),
     **{f"b/{i}.jpg": encode(draw(10 + i)) for i in range(8)},
 }
 CONVERTED = {
@@ -52,7 +54,7 @@ CONVERTED = {
     "b/gray.jpg": encode(draw(8, 48, 52, "L")),
 }
 REENCODED = {
-    "a/progressive.jpg": encode(draw(9, 40, 43), progressive=True),
+    "a/rgb.jpg": encode(draw(9, 40, 43), subsampling="4:4:4", keep_rgb=True),
     "b/cmyk.jpg": encode(draw(9, 41, 43, "CMYK")),
     "b/png.JPEG": encode(draw(9, 42, 43), "PNG"),
     "b/palette.png": encode(draw(9, 43, 43).convert("P"), "PNG"),
@@ -175,8 +177,8 @@ def test_counts_by_route_and_reason(info):
         "converted: gray to 4:2:0": 1,
         "re-encoded": 4,
         "re-encoded: CMYK (4 components)": 1,
+        "re-encoded: RGB colour": 1,
         "re-encoded: not a JPEG": 2,
-        "re-encoded: progressive DCT": 1,
         "rejected": 3,
         "ignored": 2,
     }
@@ -239,6 +241,53 @@ def test_settings_reach_the_records(tmp_path, source):
         assert (record["y"].shape, record["cb"].shape) == ((3, 5, 9), (3, 3, 9))
         np.testing.assert_array_equal(record["quantization"][0], expected)
     assert len(info.statistics["y"]["std"]) == 9
+
+
+def test_turned_and_downscaled(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = {f"a/{i}.jpg": encode(draw(i, 32, 64), exif=exif) for i in range(5)}
+    files["a/upright.jpg"] = encode(draw(5, 64, 32))
+    files["a/444.jpg"] = encode(draw(6, 32, 64), exif=exif, subsampling="4:4:4")
+    files["a/turned.png"] = encode(draw(7, 32, 64), "PNG", exif=exif)
+    write_files(tmp_path / "in", files)
+    settings = Transcoding(respect_orientation=True, downscale=2)
+    config = settings_of(
+        input_dir=f"{tmp_path}/in", output_dir=f"{tmp_path}/out", transcoding=settings
+    )
+    info = job.run(config).info
+    assert info.counts == {
+        "converted": 7,
+        "converted: 4:4:4 to 4:2:0": 1,
+        "converted: downscale 2": 7,
+        "converted: orientation 6": 6,
+        "re-encoded": 1,
+        "re-encoded: not a JPEG": 1,
+        "re-encoded: orientation 6": 1,
+        "rejected": 0,
+        "ignored": 0,
+    }
+    assert info.transcoding == dataclasses.asdict(settings)
+    assert info.settings["respect_orientation"] is True and info.settings["downscale"] == 2
+    assert (info.smallest, info.largest) == ((32, 16), (32, 16))
+    with pytest.raises(InputError, match="downscale was 2 and is now 1"):
+        job.run(dataclasses.replace(config, transcoding=Transcoding(respect_orientation=True)))
+
+
+def test_a_data_set_from_before_a_setting_existed(tmp_path):
+    folder = write_classes(tmp_path / "in", {"a": 6})
+    config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out")
+    job.run(config)
+    path = tmp_path / "out/dataset.json"
+    content = json.loads(path.read_text())
+    for key in ("respect_orientation", "downscale"):
+        del content["settings"][key], content["transcoding"][key]
+    path.write_text(json.dumps(content))
+    assert Transcoding(**load_dataset_info(tmp_path / "out").transcoding) == Transcoding()
+    assert job.run(config).finished_before
+    turned = dataclasses.replace(config, transcoding=Transcoding(respect_orientation=True))
+    with pytest.raises(InputError, match="respect_orientation was False and is now True"):
+        job.run(turned)
 
 
 def test_same_bytes_whatever_the_listing_order(config, info, tmp_path, monkeypatch):

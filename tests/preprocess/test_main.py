@@ -36,6 +36,14 @@ def error_of(capsys, *arguments):
         (["--output_dir=o", "--input_dir=i", "--quality=101"], "quality must be from 1 to 100"),
         (["--output_dir=o", "--input_dir=i", "--smallest_side=0"], "smallest_side must be at"),
         (["--output_dir=o", "--input_dir=i", "--num_frequencies=65"], "num_frequencies must be"),
+        (
+            ["--output_dir=o", "--input_dir=i", "--downscale=3"],
+            "downscale must be 1, 2, 4 or 8; got",
+        ),
+        (
+            ["--output_dir=o", "--input_dir=i", "--downscale=2", "--smallest_side=64"],
+            "downscale=2 and smallest_side=64 both set the size; give one of them",
+        ),
         (["--output_dir=o", "--input_dir=i", "--test_fraction=1"], "test_fraction must lie"),
         (["--output_dir=o", "--input_dir=i", "more"], "unexpected argument 'more'"),
         (["--output_dir=o", "--input_dir=/nowhere"], "/nowhere: no such folder"),
@@ -119,16 +127,18 @@ def test_progress_in_lines_without_a_terminal(capsys, monkeypatch):
     ]
 
 
-def test_every_flag_reaches_the_config():
+@pytest.mark.parametrize("size", [{"smallest_side": 5}, {"downscale": 4}])
+def test_every_flag_reaches_the_config(size):
     values = flags.FlagValues()
     main.define_flags(values)
     given = {
+        **size,
         "input_dir": "i",
         "input_csv": "c",
         "output_dir": "o",
         "labels": "l",
-        "smallest_side": 5,
         "quality": 6,
+        "respect_orientation": True,
         "subsampling": "4:4:4",
         "num_frequencies": 7,
         "compression": "none",
@@ -141,7 +151,7 @@ def test_every_flag_reaches_the_config():
         "overwrite": True,
     }
     values(["main", *(f"--{name}={value}" for name, value in given.items())])
-    assert set(values.flag_values_dict()) == set(given)
+    assert set(values.flag_values_dict()) == {*given, "smallest_side", "downscale"}
     config = main._make_config(["main"], values)
     transcoding = config.transcoding
     for name, value in given.items():
