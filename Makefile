@@ -9,8 +9,11 @@ EXTRAS := $(if $(filter-out 0,$(GPU)),dev$(comma)gpu,dev)
 PY := $(VENV)/bin/python
 DEMO_DIR ?= build/demo
 DEMO_IMAGE = $(DEMO_DIR)/images/discs/discs_00003.jpg
+CORPUS ?= ../shared/data/imagenet_samples
+FUZZ_INPUTS ?= 1000000
+FUZZ_SEED ?= 0
 
-.PHONY: all env test test-fast lint format demo clean
+.PHONY: all env test test-fast lint format demo bench check-corpus fuzz clean
 all: test
 
 env: $(VENV)/.installed
@@ -52,6 +55,22 @@ demo: env
 	@echo "run         $(DEMO_DIR)/run          checkpoints, log.csv, evaluation-test.json, saved_model"
 	@echo "curves      $(VENV)/bin/tensorboard --logdir $(DEMO_DIR)/run/tensorboard"
 	@echo "your images $(PY) -m preprocess.main --input_dir=DIR_OF_CLASS_FOLDERS --output_dir=records --smallest_side=256"
+
+# Speed beside other readers, on pictures that the project draws: results in build/benchmarks.
+bench: env
+	$(PY) -m benchmarks.readers
+	$(PY) -m benchmarks.readers --startup
+
+# Every coefficient beside libjpeg's, over the JPEGs in the folders of CORPUS and some 80 forms of each.
+check-corpus: env
+	$(PY) -m tests.trust.corpus $(addprefix --input_dir=,$(CORPUS)) --variants \
+	  --output=build/trust/corpus.json
+	$(PY) -m tests.trust.corpus $(addprefix --input_dir=,$(CORPUS)) --variants --boundscheck \
+	  --output=build/trust/corpus-boundscheck.json
+
+# A million damaged JPEGs under bounds checking: make fuzz FUZZ_SEED=1 for a million others.
+fuzz: env
+	$(PY) -m tests.trust.fuzz --inputs=$(FUZZ_INPUTS) --seed=$(FUZZ_SEED) --output_dir=build/fuzz
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache *.egg-info

@@ -170,6 +170,7 @@ class _Decoder:
         content = self.parser.content
         if status == scan.OUT_OF_DATA:  # point behind the last byte, not at the next interval
             offset = _file_offset(content, segment.end, max(bit - 1, 0) // 8) + 1
+            offset = min(offset, len(content))
         else:
             offset = _file_offset(content, segment.end, bit // 8)
         raise JpegFormatError(_PROBLEMS[status], self.parser.source, offset)
