@@ -6,6 +6,7 @@ wrong and where, or what can be had all the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from jpegkeras.jpeg import markers, progressive, scan
 from jpegkeras.jpeg.errors import JpegFormatError
 from jpegkeras.jpeg.frames import FrameParser, Limits, ScanPlan, plan_scan
-from jpegkeras.jpeg.huffman import AC_CLASS, DC_CLASS
+from jpegkeras.jpeg.huffman import AC_CLASS, DC_CLASS, HuffmanTable
 from jpegkeras.jpeg.markers import ScanHeader, Segment
 from jpegkeras.jpeg.types import BLOCK_COEFFICIENTS, Component, JpegCoefficients, ceil_div
 
@@ -158,15 +159,19 @@ class _Decoder:
         words = scan.to_words(stream, written)
         return _Stream(words, starts, np.ones(intervals, np.bool_), position)
 
-    def check_status(self, segment: Segment, status: int, bit: int, starts: np.ndarray) -> None:
+    def check_tolerated(self, segment: Segment, dc_tables: Sequence[HuffmanTable]) -> None:
+        """Refuse tables of DC that even libjpeg refuses, if damaged data is to be read."""
+        largest = max((table.codes.largest_symbol for table in dc_tables), default=0)
+        if self.salvage and largest > _MAX_TOLERATED_DC_SIZE:
+            raise segment.error(
+                "the symbols of a DC Huffman table must be at most "
+                f"{_MAX_TOLERATED_DC_SIZE}; got {largest}"
+            )
+
+    def check_status(self, segment: Segment, status: int, bit: int) -> None:
         """Raise what a kernel's status says."""
         if status == scan.OK or self.salvage:
             return
-        # What fills up the last byte of a restart interval is no code, and zeros stand behind the
-        # last one: running into either is lack of data, whatever it decodes to.
-        following = starts[np.searchsorted(starts, bit, side="right") :]
-        if status != scan.DATA_LEFT and (not following.size or following[0] - bit < 8):
-            status = scan.OUT_OF_DATA
         content = self.parser.content
         if status == scan.OUT_OF_DATA:  # point behind the last byte, not at the next interval
             offset = _file_offset(content, segment.end, max(bit - 1, 0) // 8) + 1
@@ -196,9 +201,8 @@ class _SequentialDecoder(_Decoder):
         self.keep_quantization(segment, header)
         tables = parser.select_tables(segment, header)
         plan = plan_scan(parser.frame, header)
+        self.check_tolerated(segment, [dc for dc, _ in tables])
         codes = [table.codes for pair in tables for table in pair]
-        if self.salvage and any(c.largest_symbol > _MAX_TOLERATED_DC_SIZE for c in codes[::2]):
-            raise segment.error("a DC Huffman table has symbols of more than 15 bits")
         stream = self.open_stream(segment, plan, least_bits=2)
         layout, size = _lay_out(plan, self.num_frequencies)
         out = np.zeros(size + 1, np.int16)
@@ -219,7 +223,13 @@ class _SequentialDecoder(_Decoder):
             self.salvage,
             out,
         )
-        self.check_status(segment, status, bit, stream.starts)
+        # What fills up the last byte of a restart interval is no code, and zeros stand behind the
+        # last one: running into either is lack of data, whatever it decodes to.
+        following = stream.starts[np.searchsorted(stream.starts, bit, side="right") :]
+        in_padding = not following.size or following[0] - bit < 8
+        if status not in (scan.OK, scan.DATA_LEFT) and in_padding:
+            status = scan.OUT_OF_DATA
+        self.check_status(segment, status, bit)
         for component, (_, _, rows, columns, start) in zip(plan.components, layout.tolist()):
             shape = (rows, columns, self.num_frequencies)
             end = start + rows * columns * self.num_frequencies
@@ -266,7 +276,11 @@ class _ProgressiveDecoder(_Decoder):
         refine = header.approximation_high > 0
         of_dc = header.spectral_start == 0
         classes = (() if refine else (DC_CLASS,)) if of_dc else (AC_CLASS,)
-        tables = parser.select_tables(segment, header, classes)
+        tables = tuple(
+            table for chosen in parser.select_tables(segment, header, classes) for table in chosen
+        )
+        if of_dc:
+            self.check_tolerated(segment, tables)
         plan = plan_scan(parser.frame, header)
         # A scan of DC takes a bit a block or more; runs of bands without coefficients nearly none.
         stream = self.open_stream(segment, plan, least_bits=1 if of_dc else 0)
@@ -282,9 +296,7 @@ class _ProgressiveDecoder(_Decoder):
             plan.mcu_columns,
             _list_blocks(plan),
             layout,
-            progressive.build_tables(tuple(table for (table,) in tables if table), refine)
-            if classes
-            else progressive.build_tables(()),
+            progressive.build_tables(tables, refine),
             header.spectral_start,
             header.spectral_end,
             header.approximation_high,
@@ -293,7 +305,7 @@ class _ProgressiveDecoder(_Decoder):
             self.out,
             self.masks,
         )
-        self.check_status(segment, status, bit, stream.starts)
+        self.check_status(segment, status, bit)
         return stream.position
 
     def make_components(self) -> tuple[Component, ...]:

@@ -31,7 +31,8 @@ MAX_SCAN_COMPONENTS = 4
 MAX_MCU_BLOCKS = 10
 
 _WITHOUT_PAYLOAD = frozenset([TEM, SOI, EOI, *range(RST0, RST7 + 1)])
-_WITHOUT_LENGTH = frozenset([0x00, 0xFF, *_WITHOUT_PAYLOAD])
+#: Markers, and what is none, that no length follows.
+WITHOUT_LENGTH = frozenset([0x00, 0xFF, *_WITHOUT_PAYLOAD])
 
 
 class Segment(NamedTuple):
@@ -120,7 +121,7 @@ def read_segment(data: bytes, position: int, source: str) -> Segment:
     """
     # As nearly all are: a marker without fill bytes before it, then all of the segment.
     head = data[position : position + 4]
-    if len(head) == 4 and head[0] == 0xFF and head[1] not in _WITHOUT_LENGTH:
+    if len(head) == 4 and head[0] == 0xFF and head[1] not in WITHOUT_LENGTH:
         start = position + 4
         payload = data[start : position + 2 + (head[2] << 8 | head[3])]
         if len(payload) + 2 == head[2] << 8 | head[3]:

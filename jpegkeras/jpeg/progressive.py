@@ -20,7 +20,10 @@ libjpeg does, so that a damaged file gives the coefficients that libjpeg makes o
 - a new coefficient in a refinement has the size 1, whatever its symbol says;
 - bits and runs that are left over at the end of an interval are forgotten.
 
-What scan.py says of Numba holds here too.
+Numba: int64 with uint64 gives float64, so whatever touches the bits is np.uint64 throughout. Arrays
+are not handed to the helpers of the inner loops: for each Numba would count references, by atomic
+operations that cost more than the decoding does. Damage gives a status; only arguments that do not
+fit each other raise.
 """
 
 from __future__ import annotations
@@ -41,14 +44,23 @@ from jpegkeras.jpeg.huffman import (
     HuffmanTable,
 )
 from jpegkeras.jpeg.markers import ScanHeader
+from jpegkeras.jpeg.memory import count_trailing_zeros
 from jpegkeras.jpeg.scan import (
     BAD_CODE,
     BAD_SYMBOL,
     DATA_LEFT,
     DC_OUT_OF_RANGE,
+    LAYOUT_COLUMNS,
+    LAYOUT_H,
+    LAYOUT_OFFSET,
+    LAYOUT_ROWS,
+    LAYOUT_V,
     MAX_DC,
     OK,
     OUT_OF_DATA,
+    PLAN_COLUMN,
+    PLAN_COMPONENT,
+    PLAN_ROW,
     RUN_TOO_LONG,
 )
 from jpegkeras.jpeg.types import BLOCK_COEFFICIENTS
@@ -100,10 +112,6 @@ _DC_FIRST = 0
 _AC_FIRST = 1
 _AC_REFINE = 2
 
-# Columns of a plan and of a layout, as in scan.py.
-_PLAN_COMPONENT, _PLAN_ROW, _PLAN_COLUMN = 0, 1, 2
-_LAYOUT_V, _LAYOUT_H, _LAYOUT_ROWS, _LAYOUT_COLUMNS, _LAYOUT_OFFSET = 0, 1, 2, 3, 4
-
 _u64 = np.uint64
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _FRONT = np.uint64(64 - LOOKUP_BITS)
@@ -131,22 +139,22 @@ class Progression:
     """How far each coefficient of a progressive frame has come (T.81 G.1.1.1).
 
     Attributes:
-        levels: int8 [components, 64], the Al of the last scan of each coefficient; -1 before the
-            first one.
+        levels: a list of 64 for each component, the Al of the last scan of each coefficient; -1
+            before the first one.
     """
 
     def __init__(self, components: int):
-        self.levels = np.full((components, BLOCK_COEFFICIENTS), -1, np.int8)
+        self.levels = [[-1] * BLOCK_COEFFICIENTS for _ in range(components)]
 
     @property
     def is_finished(self) -> bool:
         """All coefficients are complete: no more scans can follow."""
-        return not self.levels.any()
+        return not any(any(levels) for levels in self.levels)
 
     @property
     def is_started(self) -> bool:
         """Each component has had a scan of DC, without which it is not an image."""
-        return bool((self.levels[:, 0] >= 0).all())
+        return all(levels[0] >= 0 for levels in self.levels)
 
     def add_scan(self, header: ScanHeader) -> ProgressionProblem | None:
         """Take note of a scan, and say what is wrong with its header.
@@ -167,7 +175,7 @@ class Progression:
                 if sentence is not None:
                     name = f"component {component.index + 1} of the frame"
                     problem = ProgressionProblem(f"{name}: {sentence}", fatal=False)
-            levels[start : end + 1] = low
+            levels[start : end + 1] = [low] * (end + 1 - start)
         return problem
 
 
@@ -186,16 +194,16 @@ def _check_scan(components: int, start: int, end: int, high: int, low: int) -> s
     return None
 
 
-def _check_levels(levels: np.ndarray, start: int, end: int, high: int) -> str | None:
+def _check_levels(levels: list[int], start: int, end: int, high: int) -> str | None:
     """Say what is wrong with a scan of a component after those before it."""
     if start > 0 and levels[0] < 0:
         return "a scan of AC stands before the first one of DC"
     expected = high if high > 0 else -1
-    wrong = np.flatnonzero(levels[start : end + 1] != expected)
-    if not wrong.size:
+    band = levels[start : end + 1]
+    if band.count(expected) == len(band):
         return None
-    k = start + int(wrong[0])
-    level = int(levels[k])
+    level = next(level for level in band if level != expected)
+    k = start + band.index(level)
     if level < 0:
         return f"coefficient {k} is refined before its first scan"
     if high == 0:
@@ -214,7 +222,7 @@ def build_tables(tables: tuple[HuffmanTable, ...], refine: bool = False) -> np.n
 
     Args:
         tables: the Huffman table of each component: the DC table for a DC scan, else the AC table.
-            None for a refinement of DC, which has no codes.
+            () for a refinement of DC, which has no codes.
         refine: the scan is a refinement.
 
     Returns:
@@ -284,16 +292,6 @@ def _fill_code(code: int, length: int, symbol: int, kind: int, table: np.ndarray
 
 
 @intrinsic
-def _lowest_bit(typingctx, mask):  # noqa: ANN001, ANN202
-    """Return the index of the lowest bit that is set, 64 if none is."""
-
-    def generate(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-        return builder.cttz(arguments[0], context.get_constant(types.boolean, False))
-
-    return types.uint64(types.uint64), generate
-
-
-@intrinsic
 def _count_bits(typingctx, mask):  # noqa: ANN001, ANN202
     """Return how many bits are set."""
 
@@ -301,9 +299,6 @@ def _count_bits(typingctx, mask):  # noqa: ANN001, ANN202
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
-
-
-# Helpers of the inner loops take numbers, not arrays: see scan.py.
 
 
 @njit(cache=True, nogil=True)
@@ -380,6 +375,19 @@ def _decode_ac_code(
 
 
 @njit(cache=True, nogil=True)
+def _blame(status: int, position: np.uint64, used: int, end: int) -> tuple[int, int]:
+    """Return (status, position) for a problem with a code at a position, value included.
+
+    Where bits of it are behind the end of the interval, or are those that fill up its last byte,
+    data is missing, whatever they decode to.
+    """
+    at = np.int64(position)
+    if at + used > end or end - at < 8:
+        return OUT_OF_DATA, end
+    return status, at
+
+
+@njit(cache=True, nogil=True)
 def _position(start: int) -> int:
     """Return the bit that an element of starts stands for."""
     return ~start if start < 0 else start
@@ -430,7 +438,7 @@ def _decode_dc_first(
     valid = 0
     for _ in range(count):
         for block in range(plan.shape[0]):
-            component = plan[block, _PLAN_COMPONENT]
+            component = plan[block, PLAN_COMPONENT]
             if valid < LOOKUP_BITS:
                 word = position >> _u64(6)
                 window = _join(words[word], words[word + _u64(1)], position)
@@ -445,7 +453,8 @@ def _decode_dc_first(
                 found, length, size = _decode_code(window, entry, tables, component)
                 if not found or size > MAX_DC_SIZE:
                     if problem == OK:
-                        problem, at = BAD_SYMBOL if found else BAD_CODE, np.int64(position)
+                        bad = BAD_SYMBOL if found else BAD_CODE
+                        problem, at = _blame(bad, position, length, end)
                     if not tolerant:
                         return problem, at, at
                     size = min(size, _MAX_SIZE)
@@ -454,18 +463,18 @@ def _decode_dc_first(
             dc = predictions[component] + difference
             if dc < smallest or dc > largest:
                 if problem == OK:
-                    problem, at = DC_OUT_OF_RANGE, np.int64(position)
+                    problem, at = _blame(DC_OUT_OF_RANGE, position, used, end)
                 if not tolerant:
                     return problem, at, at
             predictions[component] = dc
             window <<= _u64(used)
             valid -= used
             position += _u64(used)
-            row = mcu_row * layout[component, _LAYOUT_V] + plan[block, _PLAN_ROW]
-            column = mcu_column * layout[component, _LAYOUT_H] + plan[block, _PLAN_COLUMN]
-            columns = layout[component, _LAYOUT_COLUMNS]
-            if row < layout[component, _LAYOUT_ROWS] and column < columns:
-                index = layout[component, _LAYOUT_OFFSET] + (row * columns + column) * 64
+            row = mcu_row * layout[component, LAYOUT_V] + plan[block, PLAN_ROW]
+            column = mcu_column * layout[component, LAYOUT_H] + plan[block, PLAN_COLUMN]
+            columns = layout[component, LAYOUT_COLUMNS]
+            if row < layout[component, LAYOUT_ROWS] and column < columns:
+                index = layout[component, LAYOUT_OFFSET] + (row * columns + column) * 64
                 out[_u64(index)] = dc << low
         if position > _u64(end):
             if problem == OK:
@@ -500,12 +509,12 @@ def _decode_dc_refinement(
                 return OUT_OF_DATA, end, end + 1
             bit = np.int64(words[position >> _u64(6)] >> (~position & _u64(63))) & 1
             position += _u64(1)
-            component = plan[block, _PLAN_COMPONENT]
-            row = mcu_row * layout[component, _LAYOUT_V] + plan[block, _PLAN_ROW]
-            column = mcu_column * layout[component, _LAYOUT_H] + plan[block, _PLAN_COLUMN]
-            columns = layout[component, _LAYOUT_COLUMNS]
-            if bit and row < layout[component, _LAYOUT_ROWS] and column < columns:
-                index = layout[component, _LAYOUT_OFFSET] + (row * columns + column) * 64
+            component = plan[block, PLAN_COMPONENT]
+            row = mcu_row * layout[component, LAYOUT_V] + plan[block, PLAN_ROW]
+            column = mcu_column * layout[component, LAYOUT_H] + plan[block, PLAN_COLUMN]
+            columns = layout[component, LAYOUT_COLUMNS]
+            if bit and row < layout[component, LAYOUT_ROWS] and column < columns:
+                index = layout[component, LAYOUT_OFFSET] + (row * columns + column) * 64
                 out[_u64(index)] |= 1 << low
         mcu_column += 1
         if mcu_column == mcu_columns:
@@ -533,7 +542,7 @@ def _decode_ac_first(
     unions = out.size // BLOCK_COEFFICIENTS
     position = _u64(begin)
     problem, at = OK, begin
-    largest = (32767 if tolerant else MAX_AC) >> low
+    largest = MAX_AC >> low
     while block < last:
         base = block * BLOCK_COEFFICIENTS - 1
         mask = _u64(0)
@@ -581,7 +590,7 @@ def _decode_ac_first(
             elif status == OK and (value > largest or value < -largest):
                 status = AC_OUT_OF_RANGE
             if status != OK and problem == OK:
-                problem, at = status, np.int64(position)
+                problem, at = _blame(status, position, used, end)
             if status != OK and not tolerant:
                 return problem, at, at
             position += _u64(used)
@@ -674,7 +683,7 @@ def _decode_ac_refinement(
                 elif entry & SLOW:
                     status, used, step, value, run = _decode_ac_code(window, entry, tables, True)
                     if status != OK and problem == OK:
-                        problem, at = status, np.int64(position)
+                        problem, at = _blame(status, position, used, end)
                     if status != OK and not tolerant:
                         return problem, at, at
                 position += _u64(used)
@@ -697,12 +706,13 @@ def _decode_ac_refinement(
                     zeros ^= new
                     if new == 0:
                         if problem == OK:
-                            problem, at = RUN_TOO_LONG, np.int64(position) - used
+                            start_of_code = position - _u64(used)
+                            problem, at = _blame(RUN_TOO_LONG, start_of_code, used, end)
                         if not tolerant:
                             return problem, at, at
                         behind_band = value
                     elif value != 0:
-                        out[base + _lowest_bit(new)] = value << low
+                        out[base + count_trailing_zeros(new)] = value << low
                         added |= new
             passed = others & (new - _u64(1))  # all, if there is no new one
             others ^= passed
@@ -720,7 +730,7 @@ def _decode_ac_refinement(
         others = in_band & mask
         corrections = corrections << _u64(1) << (_u64(63) - _count_bits(others))
         while others != 0:
-            index = base + _lowest_bit(others)
+            index = base + count_trailing_zeros(others)
             others &= others - _u64(1)
             coefficient = np.int64(out[index])
             # Not where the bit is set already, which happens in damaged files alone.
@@ -763,15 +773,15 @@ def _check_arguments(
     """Raise ValueError unless the kernels stay within the arrays, whatever the data is."""
     blocks = out.size // BLOCK_COEFFICIENTS
     for number in range(layout.shape[0]):
-        size = layout[number, _LAYOUT_ROWS] * layout[number, _LAYOUT_COLUMNS]
-        offset = layout[number, _LAYOUT_OFFSET]
+        size = layout[number, LAYOUT_ROWS] * layout[number, LAYOUT_COLUMNS]
+        offset = layout[number, LAYOUT_OFFSET]
         if offset < 0 or offset % BLOCK_COEFFICIENTS or offset + 64 * size > 64 * blocks:
             raise ValueError("the components of layout must lie in out, at multiples of 64")
         if spectral_start > 0 and size != mcus:
             raise ValueError("a scan of AC must have an MCU for each block that layout keeps")
     if masks.size < blocks + (blocks + 63) // 64:
         raise ValueError("masks must have count_masks() elements")
-    if plan[:, _PLAN_COMPONENT].min() < 0 or plan[:, _PLAN_COMPONENT].max() >= layout.shape[0]:
+    if plan[:, PLAN_COMPONENT].min() < 0 or plan[:, PLAN_COMPONENT].max() >= layout.shape[0]:
         raise ValueError("plan must name components of layout")
     if tables.shape[1] != TABLE_SIZE:
         raise ValueError("tables must come from build_tables()")
@@ -817,10 +827,11 @@ def decode_progressive(
         interval: MCUs in a restart interval, at least 1.
         mcu_rows: rows of MCUs in the scan; of blocks, if the scan has one component.
         mcu_columns: columns of MCUs in the scan; of blocks, if the scan has one component.
-        plan: int64 [blocks in an MCU, 3]: index in layout, row and column in the MCU.
-        layout: int64 [components, 5]: rows and columns of blocks in an MCU, rows and columns of
-            blocks to keep, where they begin in out (a multiple of 64). Of a scan of AC, the blocks
-            to keep are the MCUs.
+        plan: int64 [blocks in an MCU, 3], the PLAN_* columns of scan.py: index in layout, row and
+            column in the MCU.
+        layout: int64 [components, 5], the LAYOUT_* columns of scan.py: rows and columns of blocks
+            in an MCU, rows and columns of blocks to keep, where they begin in out (a multiple of
+            64). Of a scan of AC, the blocks to keep are the MCUs.
         tables: of build_tables().
         spectral_start: the first coefficient of the band.
         spectral_end: the last coefficient of the band.
@@ -833,6 +844,9 @@ def decode_progressive(
 
     Returns:
         (status, position in bits). Tolerant: of the first damage; what follows is decoded too.
+
+    Raises:
+        ValueError: the sizes of the arrays do not fit each other.
     """
     mcus = mcu_rows * mcu_columns
     if mcus > (starts.size - 1) * interval:
@@ -861,7 +875,7 @@ def decode_progressive(
             source, origin = scratch, begin
         begin, end = begin - origin, end - origin
         mcus_here = (mcu, count, mcu_columns)
-        block = mcu + layout[0, _LAYOUT_OFFSET] // BLOCK_COEFFICIENTS
+        block = mcu + layout[0, LAYOUT_OFFSET] // BLOCK_COEFFICIENTS
         blocks = (block, block + count)
         if spectral_start == 0 and high == 0:
             problem, at, position = _decode_dc_first(
@@ -884,9 +898,6 @@ def decode_progressive(
         reached = position + origin
         if problem == OK and end - position >= 8:
             problem, at = DATA_LEFT, position
-        # What fills up the last byte is no code: whatever it decodes to, data is missing.
-        elif problem != OK and problem != EOB_RUN_TOO_LONG and end - at < 8:
-            problem, at = OUT_OF_DATA, end
         if problem != OK and status == OK:
             status, bit = problem, at + origin
             if not tolerant:

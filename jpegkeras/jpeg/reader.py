@@ -57,7 +57,6 @@ _BATCH_ITEMS = 16
 _BATCH_BYTES = 4 << 20
 # Bytes up to the data of a scan that are worth to be compared with those of images before.
 _KEPT_HEADER_BYTES = 4096
-_SOS = bytes([0xFF, markers.SOS])
 _DNL = bytes([markers.DNL])
 _OFFSETS = slice(
     sequential.COMPONENT + sequential.OFFSET, sequential.JOB_FIELDS, sequential.COMPONENT_FIELDS
@@ -239,17 +238,10 @@ def _load(item: JpegData) -> tuple[bytes, str]:
 
 def _parse(content: bytes, source: str, options: _Options) -> _Pending | None:
     """Return an image of one sequential scan, None for another kind and what is not in order."""
-    found = content.find(_SOS)
-    start = found + 2 + int.from_bytes(content[found + 2 : found + 4], "big")
-    head = content[:start]
+    start = _find_data(content)
     parse = _parse_kept_header if start <= _KEPT_HEADER_BYTES else _parse_header
     try:
-        header = parse(head, options.limits)
-        if header is None and len(head) < len(content):
-            # The bytes found may have been part of another segment, a preview image for example.
-            segment = FrameParser(content, source, options.limits).find_scan()
-            start = segment.end if segment is not None else start
-            header = _parse_header(content[:start], options.limits)
+        header = parse(content[:start], options.limits)
     except JpegError:
         return None
     if header is None:
@@ -262,10 +254,24 @@ def _parse(content: bytes, source: str, options: _Options) -> _Pending | None:
     return _Pending(content, source, start, header)
 
 
-def _parse_header(head: bytes, limits: Limits) -> _Header | None:
-    """Parse the segments up to and with the only scan header of a sequential image.
+def _find_data(content: bytes) -> int:
+    """Return where the first scan header ends; 0 if there is none or the way to it is unusual."""
+    position = 2
+    size = len(content)
+    while position + 4 <= size and content[position] == 0xFF:
+        marker = content[position + 1]
+        position += 2 + (content[position + 2] << 8 | content[position + 3])
+        if marker == markers.SOS:
+            return position
+        if marker in markers.WITHOUT_LENGTH:
+            return 0
+    return 0
 
-    None if they are not just that.
+
+def _parse_header(head: bytes, limits: Limits) -> _Header | None:
+    """Parse the segments up to and with the scan header of an image of one sequential scan.
+
+    None if it is an image of another kind.
 
     Raises:
         JpegError: something is wrong with them, or not handled.

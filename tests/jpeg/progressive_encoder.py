@@ -177,13 +177,13 @@ def ac_refinement_items(blocks, scan, longest_run):
 
 
 def scan_bytes(image, scan, intervals, tables="optimal"):
-    """Return a scan with its table: DHT if it needs one, SOS, entropy-coded data."""
+    """Return a scan with its table: DHT if it has codes, SOS, entropy-coded data."""
     components, start, end, high, low = scan
     table_class = int(start > 0)
     symbols = [item for items in intervals for item in items if isinstance(item, int)]
     data = b""
     codes = {}
-    if symbols:
+    if start > 0 or high == 0:
         table = make_table(tables, table_class, symbols)
         data += encoder.dht(table_class, 0, table)
         codes = encoder.codes(table)

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from jpegkeras.jpeg import JpegFormatError, read_batch, read_coefficients
+from jpegkeras.jpeg.by_scans import read_by_scans
+from jpegkeras.jpeg.frames import Limits
+from tests.jpeg import encoder
 from tests.jpeg.conftest import draw_pixels, save
 
 
@@ -77,3 +80,66 @@ def test_first_use_is_announced_once(caplog, monkeypatch):
         read_coefficients(data)
         read_coefficients(data)
     assert sum("Loading the JPEG kernels" in record.message for record in caplog.records) == 1
+
+
+def draw_plain_files():
+    """JPEGs of one sequential scan, of all kinds that the fast decoder is for."""
+    pixels = draw_pixels(1, 75, 130)
+    thumbnail = encoder.segment(0xE1, b"Exif\0\0II*\0\x08\0\0\0\0\0" + save(draw_pixels(2, 40, 40)))
+    yield from (save(pixels, quality=quality) for quality in (1, 10, 75, 95, 100))
+    yield from (save(pixels, subsampling=name) for name in ("4:4:4", "4:2:2", "4:2:0"))
+    yield from (save(pixels, restart_marker_blocks=blocks) for blocks in (1, 2, 7))
+    yield save(pixels, optimize=True, restart_marker_rows=1)
+    yield save(draw_pixels(1, 75, 130, channels=1))
+    yield save(np.zeros((50, 50, 3), np.uint8))
+    yield save(pixels, keep_rgb=True)
+    for size in ((1, 1), (8, 9), (300, 5), (5, 300)):
+        yield save(draw_pixels(1, *size))
+    for factors in ([(4, 2), (1, 1), (1, 1)], [(1, 2), (1, 1), (1, 1)], [(1, 1), (2, 1), (1, 2)]):
+        for tables in encoder.TABLES:
+            image = encoder.draw_image(3, 41, 90, factors, density=0.5)
+            yield encoder.encode(image, tables=tables, before_frame=thumbnail)
+            yield encoder.encode(image, tables=tables, restart_interval=1)
+
+
+def test_the_fast_decoder_takes_what_is_in_order(monkeypatch):
+    items = list(draw_plain_files())
+    expected = [read_by_scans(item, "", 64, Limits(1 << 20, 9)) for item in items]
+
+    def fail(*arguments):
+        raise AssertionError("decoded scan by scan")
+
+    monkeypatch.setattr("jpegkeras.jpeg.reader._read_alone", fail)
+    for item, image, other in zip(items, read_batch(items), expected):
+        for a, b, c in zip(image.components, other.components, read_coefficients(item).components):
+            np.testing.assert_array_equal(a.coefficients, b.coefficients)
+            np.testing.assert_array_equal(c.coefficients, b.coefficients)
+            np.testing.assert_array_equal(a.quantization, b.quantization)
+
+
+def test_images_outlive_their_batch_and_memory_is_used_again():
+    items = [save(draw_pixels(seed, 60, 60)) for seed in range(20)]
+    first = read_batch(items)
+    kept = first[3].components[0].coefficients
+    expected = kept.copy()
+    del first
+    for _ in range(20):
+        read_batch(items[::-1])
+    np.testing.assert_array_equal(kept, expected)
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 64])
+def test_batches_of_unlike_images(n):
+    rng = np.random.default_rng(n)
+    items = []
+    for seed in range(60):
+        height, width = rng.integers(1, 120, 2)
+        options = {"quality": int(rng.integers(5, 100)), "optimize": bool(seed % 2)}
+        if seed % 3 == 0:
+            options["restart_marker_blocks"] = int(rng.integers(1, 9))
+        items.append(save(draw_pixels(seed, height, width), **options))
+    for item, image in zip(items, read_batch(items, n)):
+        expected = read_by_scans(item, "", n, Limits(1 << 20, 9))
+        assert (image.height, image.width) == (expected.height, expected.width)
+        for a, b in zip(image.components, expected.components):
+            np.testing.assert_array_equal(a.coefficients, b.coefficients)
