@@ -10,11 +10,11 @@ from collections import deque
 
 import numpy as np
 
-# Pieces kept, and the size of the largest in coefficients: up to 64 MB in all.
-_KEPT = 8
+# Bytes kept in all, and the size of the largest piece kept, in coefficients.
+_KEPT_BYTES = 64 << 20
 _LARGEST = 4 << 20
 
-_free: deque[np.ndarray] = deque(maxlen=_KEPT)
+_free: deque[np.ndarray] = deque()
 
 
 class _Loan:
@@ -26,6 +26,11 @@ class _Loan:
 
     def __del__(self):
         _free.append(self._storage)
+        try:
+            while sum(storage.nbytes for storage in _free) > _KEPT_BYTES:
+                _free.popleft()
+        except (IndexError, RuntimeError):  # another thread was quicker
+            pass
 
 
 def allocate(size: int) -> np.ndarray:

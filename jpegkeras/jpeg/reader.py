@@ -26,8 +26,9 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Union
@@ -171,11 +172,29 @@ def read_batch(
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1; got {num_threads}.")
     slices = list(_cut(items, num_threads))
-    if min(num_threads, len(slices)) <= 1:
-        return [image for part in slices for image in _read_slice(part, options)]
-    with ThreadPoolExecutor(min(num_threads, len(slices))) as executor:
-        images = executor.map(_read_slice, slices, [options] * len(slices))
-        return [image for part in images for image in part]
+    results: list = [None] * len(slices)
+    left = deque(range(len(slices)))
+
+    def read_slices() -> None:
+        while left:
+            try:
+                index = left.popleft()
+            except IndexError:  # another thread was quicker
+                break
+            try:
+                results[index] = _read_slice(slices[index], options)
+            except BaseException as error:
+                results[index] = error
+                left.clear()  # slices before this one are taken already
+
+    helpers = min(num_threads, len(slices)) - 1
+    futures = [_get_threads(helpers).submit(read_slices) for _ in range(helpers)]
+    read_slices()
+    wait(futures)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [image for result in results for image in result]
 
 
 def _check_options(
@@ -195,6 +214,16 @@ def _count_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+# Threads stay, since starting them takes as long as decoding some ten images.
+@functools.lru_cache(maxsize=8)
+def _get_threads(num_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(num_threads, thread_name_prefix="jpegkeras")
+
+
+if hasattr(os, "register_at_fork"):  # a child process has none of them
+    os.register_at_fork(after_in_child=_get_threads.cache_clear)
 
 
 def _cut(items: Sequence[JpegData], num_threads: int) -> Iterator[Sequence[JpegData]]:

@@ -446,20 +446,24 @@ def _copy_mcus(job, mcu_blocks, mcu, mcus, buffer, frequencies, out):  # noqa: A
         for component in range(job[COMPONENTS]):
             v, h = job[_field(component, V)], job[_field(component, H)]
             columns = job[_field(component, COLUMNS)]
+            first = mcu_column * h
+            # Blocks past the edge only pad the MCU.
+            count = min(run * h, columns - first)
             for y in range(mcu_row * v, mcu_row * v + v):
-                for x in range(mcu_column * h, mcu_column * h + h):
-                    # Blocks past the edge only pad the MCU.
-                    count = min(run, (columns - x + h - 1) // h)
-                    if y >= job[_field(component, ROWS)]:
-                        count = 0
-                    index = job[_field(component, OFFSET)] + (y * columns + x) * frequencies
+                if y < job[_field(component, ROWS)]:
+                    index = job[_field(component, OFFSET)] + (y * columns + first) * frequencies
                     target = target_region[0] + _u64(2 * index)
                     source = source_block
+                    x = 0
                     for _ in range(count):
                         copy_block(source_region, source, target_region, target, frequencies)
-                        source += _BLOCK_BYTES * _u64(mcu_blocks)
-                        target += _u64(2 * h * frequencies)
-                    source_block += _BLOCK_BYTES
+                        target += _u64(2 * frequencies)
+                        source += _BLOCK_BYTES
+                        x += 1
+                        if x == h:
+                            x = 0
+                            source += _BLOCK_BYTES * _u64(mcu_blocks - h)
+                source_block += _BLOCK_BYTES * _u64(h)
         source_row += _BLOCK_BYTES * _u64(run * mcu_blocks)
         mcu += run
         mcus -= run
