@@ -43,8 +43,8 @@ class Verdict:
 _WHOLE, _LOWEST = our_key(64), our_key(16)
 _ALWAYS = (
     Goal("n=16 / n=64", _LOWEST, _WHOLE, 1.0),
-    Goal("2 threads / 1, n=64", our_key(64, threads=2), _WHOLE, 1.8),
-    Goal("2 threads / 1, n=16", our_key(16, threads=2), _LOWEST, 1.8),
+    Goal("2 threads / 1, n=64", our_key(64, 2, large=True), our_key(64, large=True), 1.8),
+    Goal("2 threads / 1, n=16", our_key(16, 2, large=True), our_key(16, large=True), 1.8),
 )
 STANDARD = (
     Goal("n=64 / libjpeg-turbo", _WHOLE, REFERENCE, 1.4, aim=2.0),

@@ -119,9 +119,10 @@ def _start(
             raise ReaderError(str(error)) from error
         command += ["trim"] if peer.trim else []
     else:
-        scratch = path.with_name(f"{peer.library}-{peer.threads}")
+        scratch = path.with_name("-".join(map(str, peer.process)))
         scratch.mkdir()
-        options = Options(peer.threads, settings.batch, settings.num_frequencies, str(scratch))
+        batch = settings.large_batch if peer.large else settings.batch
+        options = Options(peer.threads, batch, settings.num_frequencies, str(scratch))
         command = [sys.executable, "-m", "benchmarks.worker", peer.library, str(path)]
         command.append(json.dumps(dataclasses.asdict(options)))
     process = ReaderProcess(command, cores)
@@ -130,7 +131,7 @@ def _start(
 
 
 def _prepare(
-    outcomes: list[Outcome], processes: dict[tuple[str, int, bool], ReaderProcess]
+    outcomes: list[Outcome], processes: dict[tuple[str, int, bool, bool], ReaderProcess]
 ) -> None:
     """Waits until every process has loaded, and takes its checksums."""
     for key, process in processes.items():
@@ -142,7 +143,9 @@ def _prepare(
 
 
 def _run_round(
-    outcomes: list[Outcome], processes: dict[tuple[str, int, bool], ReaderProcess], number: int
+    outcomes: list[Outcome],
+    processes: dict[tuple[str, int, bool, bool], ReaderProcess],
+    number: int,
 ) -> None:
     first = number % len(outcomes)
     for outcome in outcomes[first:] + outcomes[:first]:

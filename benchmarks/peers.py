@@ -37,6 +37,7 @@ class Peer:
         variant: what its process calls the way of reading.
         reads: "coefficients" or "RGB".
         threads: how many threads, each with a core of its own.
+        large: of jpegkeras: batches of the larger size, as a job that uses threads has them.
         trim: of libjpeg: glibc returns freed memory at once, as it does unless told otherwise.
         note: what else one should know.
     """
@@ -47,13 +48,14 @@ class Peer:
     variant: str = "read"
     reads: str = "coefficients"
     threads: int = 1
+    large: bool = False
     trim: bool = False
     note: str = ""
 
     @property
-    def process(self) -> tuple[str, int, bool]:
+    def process(self) -> tuple[str, int, bool, bool]:
         """Peers of the same process have this in common."""
-        return self.library, self.threads, self.trim
+        return self.library, self.threads, self.large, self.trim
 
     @property
     def source(self) -> Library:
@@ -108,23 +110,29 @@ _OTHERS = (
 )
 
 
-def our_key(num_frequencies: int, threads: int = 1) -> str:
+def our_key(num_frequencies: int, threads: int = 1, large: bool = False) -> str:
     """Return the key of a row of jpegkeras."""
-    return f"jpegkeras-{num_frequencies}" + (f"-threads-{threads}" if threads > 1 else "")
+    key = f"jpegkeras-{num_frequencies}" + ("-large" if large else "")
+    return key + (f"-threads-{threads}" if threads > 1 else "")
 
 
 def list_peers(num_frequencies: Iterable[int], libraries: Iterable[str]) -> list[Peer]:
-    """Return the rows: jpegkeras, on one and two threads, and those of the libraries."""
+    """Return the rows: jpegkeras, with small and large batches, and those of the libraries."""
     libraries = set(libraries)
     ours = [
         Peer(
-            our_key(n, threads),
-            f"jpegkeras read_batch, n={n}" + (f", {threads} threads" if threads > 1 else ""),
+            our_key(n, threads, large),
+            f"jpegkeras read_batch, n={n}" + suffix,
             "jpegkeras",
             str(n),
             threads=threads,
+            large=large,
         )
-        for threads in (1, 2)
+        for threads, large, suffix in (
+            (1, False, ""),
+            (1, True, ", large batches"),
+            (2, True, ", large batches, 2 threads"),
+        )
         for n in num_frequencies
     ]
     return ours + [peer for peer in _OTHERS if peer.library in libraries]

@@ -180,6 +180,7 @@ def _make_settings(values: argparse.Namespace) -> Settings:
         num_frequencies=values.num_frequencies,
         repeats=values.repeats,
         batch=values.batch,
+        large_batch=values.large_batch,
         libraries=values.peers,
     )
 
@@ -207,7 +208,8 @@ def _make_parser() -> argparse.ArgumentParser:
         help="how many coefficients a block jpegkeras reads",
     )
     add("--repeats", type=int, default=7, metavar="N", help="passes, of which the median counts")
-    add("--batch", type=int, default=64, metavar="N", help="images a call of read_batch")
+    add("--batch", type=int, default=32, metavar="N", help="images a call of read_batch")
+    add("--large_batch", type=int, default=256, metavar="N", help="the same for large batches")
     add(
         "--peers",
         type=_parse_libraries,

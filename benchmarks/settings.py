@@ -22,6 +22,7 @@ class Settings:
         num_frequencies: the n of jpegkeras's rows.
         repeats: passes over the images; the medians are reported.
         batch: images a call of jpegkeras.jpeg.read_batch.
+        large_batch: of the rows of large batches.
         libraries: keys of peers.LIBRARIES.
 
     Raises:
@@ -38,6 +39,7 @@ class Settings:
     num_frequencies: tuple[int, ...]
     repeats: int
     batch: int
+    large_batch: int
     libraries: tuple[str, ...]
 
     def __post_init__(self):
@@ -47,6 +49,7 @@ class Settings:
             ("quality", self.quality, 1, 100),
             ("repeats", self.repeats, 1, None),
             ("batch", self.batch, 1, None),
+            ("large_batch", self.large_batch, 1, None),
             *(("num_frequencies", value, 1, 64) for value in self.num_frequencies),
         ):
             if value < least or (most is not None and value > most):

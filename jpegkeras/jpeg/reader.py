@@ -55,10 +55,10 @@ MAX_SCANS = 500
 # Items, and bytes of files, that one call of the kernel decodes: enough that the call itself takes
 # no time to speak of, few enough that threads share the work evenly and results stay small.
 _BATCH_ITEMS = 16
+_LEAST_ITEMS = 4
 _BATCH_BYTES = 4 << 20
 # Bytes up to the data of a scan that are worth to be compared with those of images before.
 _KEPT_HEADER_BYTES = 4096
-_DNL = bytes([markers.DNL])
 _OFFSETS = slice(
     sequential.COMPONENT + sequential.OFFSET, sequential.JOB_FIELDS, sequential.COMPONENT_FIELDS
 )
@@ -227,9 +227,15 @@ if hasattr(os, "register_at_fork"):  # a child process has none of them
 
 
 def _cut(items: Sequence[JpegData], num_threads: int) -> Iterator[Sequence[JpegData]]:
-    """Cut items into slices, some for each thread."""
-    step = max(1, min(_BATCH_ITEMS, len(items) // (2 * num_threads)))
-    return (items[start : start + step] for start in range(0, len(items), step))
+    """Cut items into slices: smaller ones to the end, so that no thread waits long for another."""
+    start = 0
+    while start < len(items):
+        left = len(items) - start
+        step = _BATCH_ITEMS
+        if num_threads > 1:
+            step = max(_LEAST_ITEMS, min(step, left // (2 * num_threads)))
+        yield items[start : start + step]
+        start += step
 
 
 def _read_slice(items: Sequence[JpegData], options: _Options) -> list[JpegCoefficients]:
@@ -371,15 +377,16 @@ def _decode(pending: list[_Pending], options: _Options) -> list[JpegCoefficients
     offsets += firsts[:-1, np.newaxis]
     offsets *= frequencies
     out = arena.allocate(int(firsts[-1]) * frequencies).reshape(-1, frequencies)
-    data = b"".join([one.content for one in pending])
+    data = np.frombuffer(b"".join([one.content for one in pending]), np.uint8)
     results = np.empty((2, len(pending)), np.int64)
-    sequential.decode_scans(
-        np.frombuffer(data, np.uint8), jobs, frequencies, out.reshape(-1), *results
-    )
+    sequential.decode_scans(data, jobs, frequencies, out.reshape(-1), *results)
 
+    statuses, positions = results
+    redefined = data[np.minimum(positions + 1, data.size - 1)] == markers.DNL
+    taken = ((statuses == scan.OK) & ~redefined).tolist()
     images = []
-    for one, first, status, position in zip(pending, firsts.tolist(), *results.tolist()):
-        if status == scan.OK and data[position + 1 : position + 2] != _DNL:
+    for one, first, is_taken in zip(pending, firsts.tolist(), taken):
+        if is_taken:
             images.append(_make_image(one.header, frequencies, out, first))
         else:
             images.append(_read_alone(one.content, one.source, options))
