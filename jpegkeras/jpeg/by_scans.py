@@ -16,6 +16,7 @@ from jpegkeras.jpeg.errors import JpegFormatError
 from jpegkeras.jpeg.frames import FrameParser, Limits, ScanPlan, plan_scan
 from jpegkeras.jpeg.huffman import AC_CLASS, DC_CLASS, HuffmanTable
 from jpegkeras.jpeg.markers import ScanHeader, Segment
+from jpegkeras.jpeg.progression import Progression
 from jpegkeras.jpeg.types import BLOCK_COEFFICIENTS, Component, JpegCoefficients, ceil_div
 
 _PROBLEMS = {
@@ -249,7 +250,7 @@ class _SequentialDecoder(_Decoder):
 class _ProgressiveDecoder(_Decoder):
     def __init__(self, parser: FrameParser, num_frequencies: int, salvage: bool):
         super().__init__(parser, num_frequencies, salvage)
-        self.progression = progressive.Progression(len(parser.frame.components))
+        self.progression = Progression(len(parser.frame.components))
         counts = [rows * columns for rows, columns in _block_counts(parser)]
         # Each block takes a bit in the first scan of its component at least.
         if not salvage and sum(counts) > 8 * len(parser.content):
@@ -308,14 +309,24 @@ class _ProgressiveDecoder(_Decoder):
         self.check_status(segment, status, bit)
         return stream.position
 
+    def keep_lowest(self, coefficients: np.ndarray) -> np.ndarray:
+        if self.num_frequencies == BLOCK_COEFFICIENTS:
+            return coefficients
+        lowest = coefficients[..., : self.num_frequencies]
+        kept = np.zeros(lowest.shape, np.int16)
+        for row, values in zip(kept, lowest):
+            # Memory that nothing was stored to is not taken: of a damaged file it can be much.
+            if values.any():
+                row[:] = values
+        return kept
+
     def make_components(self) -> tuple[Component, ...]:
         components = []
         for index, (rows, columns) in enumerate(_block_counts(self.parser)):
             end = self.offsets[index] + rows * columns * BLOCK_COEFFICIENTS
             coefficients = self.out[self.offsets[index] : end]
             coefficients = coefficients.reshape(rows, columns, BLOCK_COEFFICIENTS)
-            kept = np.ascontiguousarray(coefficients[..., : self.num_frequencies])
-            components.append(self.make_component(index, kept))
+            components.append(self.make_component(index, self.keep_lowest(coefficients)))
         return tuple(components)
 
 

@@ -349,7 +349,7 @@ def _parse_header(head: bytes, limits: Limits) -> _Header | None:
 
 
 # The images of a data set often have one size and the same tables: the same bytes up to here.
-_parse_kept_header = functools.lru_cache(maxsize=256)(_parse_header)
+_parse_kept_header = functools.lru_cache(maxsize=64)(_parse_header)
 
 
 def _read_alone(content: bytes, source: str, options: _Options) -> JpegCoefficients:
@@ -419,14 +419,17 @@ def _announce_kernels() -> None:
     with _announce_lock:
         if _announced:
             return
-        logger.info("Loading the JPEG kernels; the first time they are compiled for some seconds.")
+        statistics = sequential.decode_scans.stats
+        if any(Path(statistics.cache_path).glob("sequential.decode_scans-*.nbi")):
+            logger.info("Loading the JPEG kernels.")
+        else:
+            logger.warning("Compiling the JPEG kernels; this takes some 10 seconds, once.")
         began = time.monotonic()
         sequential.warm_up()
-        statistics = sequential.decode_scans.stats
-        if statistics.cache_misses:
+        if sequential.decode_scans.stats.cache_misses:
             logger.warning(
                 "Compiled the JPEG kernels in %.1f s; they are cached in %s.",
                 time.monotonic() - began,
-                statistics.cache_path,
+                sequential.decode_scans.stats.cache_path,
             )
         _announced = True

@@ -18,7 +18,7 @@ import pytest
 from jpegkeras.jpeg import ZIGZAG, JpegFormatError, markers, progressive, read_coefficients
 from jpegkeras.jpeg.huffman import HuffmanTable
 from jpegkeras.jpeg.markers import ScanComponent, ScanHeader
-from jpegkeras.jpeg.progressive import Progression
+from jpegkeras.jpeg.progression import Progression
 from jpegkeras.jpeg.types import ceil_div, count_blocks
 from tests.jpeg import encoder, progressive_encoder
 from tests.jpeg.conftest import draw_pixels, save

@@ -110,7 +110,7 @@ def hostile_table(results: dict[str, list[dict]]) -> str:
     """What the files made to be slow or large cost."""
     rows = [
         (
-            row["case"] + (', `on_truncated="fill"`' if row["mode"] == "fill" else ""),
+            row["case"] + (f", `{row['mode']}`" if row["mode"] else ""),
             _shorten(row["outcome"]),
             f"{row['seconds']:.3f}",
             f"{row['megabytes']:.1f}",
