@@ -7,7 +7,7 @@ class JpegError(ValueError):
     """A JPEG that cannot be read.
 
     Attributes:
-        source: the file name, or "<bytes>" for data handed over in memory.
+        source: the file name, or "<bytes>" for data handed over in memory ("<bytes 7>" in a batch).
         offset: the byte offset in the file at which the problem was found.
     """
 
@@ -31,7 +31,7 @@ class JpegUnsupportedError(JpegError):
     """The JPEG may be well-formed but uses a feature this reader does not handle.
 
     Attributes:
-        feature: the feature, for example "progressive DCT" or "CMYK (4 components)".
+        feature: the feature, for example "arithmetic coding" or "CMYK (4 components)".
         advice: what to do about it.
     """
 

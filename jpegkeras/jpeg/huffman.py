@@ -39,7 +39,7 @@ MAX_AC_SIZE = 10
 EOB_SYMBOL = 0x00
 ZRL_SYMBOL = 0xF0
 
-LOOKUP_BITS = 11
+LOOKUP_BITS = 10
 LOOKUP_SIZE = 1 << LOOKUP_BITS
 RARE = 255
 # After the entries: what finds longer codes, by the length of the code, then the symbols.
@@ -138,25 +138,33 @@ class PairTables:
         object.__setattr__(self, "address", self.entries.ctypes.data)
 
 
-# Most files carry the tables of T.81 Annex K, hence the cache; 64 of them take 4 MB.
+# Most files carry the tables of T.81 Annex K, hence the cache; 64 of them take 2 MB.
 @functools.lru_cache(maxsize=64)
 def build_pair_tables(dc: HuffmanTable, ac: HuffmanTable) -> PairTables:
     """Return the tables for a component of these Huffman tables, shared and read-only."""
     entries = np.empty(2 * TABLE_SIZE, np.uint64)
-    singles = np.empty((2, LOOKUP_SIZE), np.uint64)
-    for index, table in enumerate((dc, ac)):
-        codes = table.codes
-        _fill_singles(
-            np.frombuffer(table.counts, np.uint8), codes.symbols, index == DC_CLASS, singles[index]
-        )
-        tail = entries[index * TABLE_SIZE :]
-        tail[LIMITS:SHIFTS] = codes.limits
-        tail[SHIFTS:SYMBOLS] = codes.shifts.view(np.uint64)
-        tail[SYMBOLS:TABLE_SIZE] = codes.symbols
-    for index in range(2):
-        _fill_pairs(singles[index], singles[AC_CLASS], entries[index * TABLE_SIZE :])
+    _fill_tables(
+        np.frombuffer(dc.counts + dc.symbols, np.uint8),
+        np.frombuffer(ac.counts + ac.symbols, np.uint8),
+        entries,
+    )
     entries.setflags(write=False)
     return PairTables(entries)
+
+
+@njit(cache=True, nogil=True)
+def _fill_tables(dc: np.ndarray, ac: np.ndarray, entries: np.ndarray) -> None:
+    """Fill PairTables.entries; dc and ac are 16 counts and then the symbols."""
+    singles = np.empty((2, LOOKUP_SIZE), np.uint64)
+    for index in range(2):
+        _fill_singles(
+            dc if index == DC_CLASS else ac,
+            index == DC_CLASS,
+            singles[index],
+            entries[index * TABLE_SIZE : (index + 1) * TABLE_SIZE],
+        )
+    for index in range(2):
+        _fill_pairs(singles[index], singles[AC_CLASS], entries[index * TABLE_SIZE :])
 
 
 # A single: bits 0-5 used up, bits 16-23 place, bits 40-55 value, bit 63 EOB, as of an entry.
@@ -164,16 +172,23 @@ def build_pair_tables(dc: HuffmanTable, ac: HuffmanTable) -> PairTables:
 
 @njit(cache=True, nogil=True)
 def _fill_singles(
-    counts: np.ndarray, symbols: np.ndarray, is_dc: bool, singles: np.ndarray
+    specification: np.ndarray, is_dc: bool, singles: np.ndarray, table: np.ndarray
 ) -> None:
+    """Fill the singles of a table, and what stands behind its entries."""
     singles[:] = RARE << 16
+    table[LIMITS:] = 0
     code = 0
     index = 0
-    for length in range(1, LOOKUP_BITS + 1):
-        for _ in range(counts[length - 1]):
-            _fill_code(code, length, np.int64(symbols[index]), is_dc, singles)
+    for length in range(1, MAX_CODE_LENGTH + 1):
+        table[SHIFTS + length] = np.uint64(index - code)
+        for _ in range(specification[length - 1]):
+            symbol = np.int64(specification[MAX_CODE_LENGTH + index])
+            table[SYMBOLS + index] = np.uint64(symbol)
+            if length <= LOOKUP_BITS:
+                _fill_code(code, length, symbol, is_dc, singles)
             code += 1
             index += 1
+        table[LIMITS + length] = np.uint64(code << (MAX_CODE_LENGTH - length))
         code <<= 1
 
 

@@ -27,7 +27,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,11 +137,11 @@ def read_coefficients(
         ValueError: num_frequencies is not from 1 to 64, or another argument makes no sense.
     """
     options = _check_options(num_frequencies, on_truncated, max_pixels, max_scans)
-    return _read_slice([data], options)[0]
+    return _read_slice([(data, "<bytes>")], options)[0]
 
 
 def read_batch(
-    items: Sequence[JpegData],
+    items: Iterable[JpegData],
     num_frequencies: int = 64,
     num_threads: int | None = None,
     *,
@@ -155,7 +155,7 @@ def read_batch(
     who keeps few of many for long should copy them.
 
     Args:
-        items: bytes or paths, as for read_coefficients.
+        items: bytes or paths, as for read_coefficients. An error names bytes by their index.
         num_frequencies: how many coefficients of each block to keep, 1 to 64.
         num_threads: at least 1; by default as many as the process may use processors.
         on_truncated, max_pixels, max_scans: as for read_coefficients.
@@ -171,7 +171,10 @@ def read_batch(
         num_threads = _count_processors()
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1; got {num_threads}.")
-    slices = list(_cut(items, num_threads))
+    if isinstance(items, (str, bytes, bytearray, memoryview, os.PathLike)):
+        raise ValueError("items must be several files; for one, use read_coefficients.")
+    named = [(item, f"<bytes {index}>") for index, item in enumerate(items)]
+    slices = list(_cut(named, num_threads))
     results: list = [None] * len(slices)
     left = deque(range(len(slices)))
 
@@ -226,7 +229,7 @@ if hasattr(os, "register_at_fork"):  # a child process has none of them
     os.register_at_fork(after_in_child=_get_threads.cache_clear)
 
 
-def _cut(items: Sequence[JpegData], num_threads: int) -> Iterator[Sequence[JpegData]]:
+def _cut(items: list, num_threads: int) -> Iterator[list]:
     """Cut items into slices: smaller ones to the end, so that no thread waits long for another."""
     start = 0
     while start < len(items):
@@ -238,15 +241,15 @@ def _cut(items: Sequence[JpegData], num_threads: int) -> Iterator[Sequence[JpegD
         start += step
 
 
-def _read_slice(items: Sequence[JpegData], options: _Options) -> list[JpegCoefficients]:
-    """Read items, as many as possible by one call of the kernel."""
+def _read_slice(items: Sequence[tuple[JpegData, str]], options: _Options) -> list[JpegCoefficients]:
+    """Read items, each with what to call it if it is bytes, by as few calls as possible."""
     _announce_kernels()
     images: list[JpegCoefficients] = []
     pending: list[_Pending] = []
     pending_bytes = 0
-    for item in items:
+    for item, name in items:
         try:
-            content, source = _load(item)
+            content, source = _load(item, name)
             one = _parse(content, source, options)
             image = _read_alone(content, source, options) if one is None else None
         except BaseException:
@@ -263,11 +266,11 @@ def _read_slice(items: Sequence[JpegData], options: _Options) -> list[JpegCoeffi
     return images + _decode(pending, options)
 
 
-def _load(item: JpegData) -> tuple[bytes, str]:
+def _load(item: JpegData, name: str) -> tuple[bytes, str]:
     if isinstance(item, bytes):
-        return item, "<bytes>"
+        return item, name
     if isinstance(item, (bytearray, memoryview)):
-        return bytes(item), "<bytes>"
+        return bytes(item), name
     return Path(item).read_bytes(), os.fspath(item)
 
 

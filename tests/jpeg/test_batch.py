@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,3 +144,14 @@ def test_batches_of_unlike_images(n):
         assert (image.height, image.width) == (expected.height, expected.width)
         for a, b in zip(image.components, expected.components):
             np.testing.assert_array_equal(a.coefficients, b.coefficients)
+
+
+def test_batch_items():
+    data = save(draw_pixels(0, 20, 20))
+    assert len(read_batch(item for item in [data, data])) == 2
+    with pytest.raises(JpegFormatError, match=r"<bytes 17>, byte \d+: ") as info:
+        read_batch([data] * 17 + [data[:-30]] + [b"no JPEG"] * 9)
+    assert info.value.source == "<bytes 17>"
+    for one in ("a.jpg", data, Path("a.jpg")):
+        with pytest.raises(ValueError, match="must be several files"):
+            read_batch(one)

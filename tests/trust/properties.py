@@ -101,10 +101,13 @@ def check_batch(batch: list[tuple[bytes, Report]], frequencies: int, num_threads
         n = min(frequencies, one.image.num_frequencies)
         if not _equal(image, one.image, n):
             report.problems.append(Problem("batch", "an image of a batch differs"))
-    first = next((one.error for _, one in usable if one.error is not None), None)
-    if first is not None:
+    failing = next((index for index, (_, one) in enumerate(usable) if one.error is not None), None)
+    if failing is not None:
+        first = usable[failing][1].error
         _, error = _call_batch(report, [data for data, _ in usable], frequencies, num_threads)
-        if error is None or str(error) != str(first) or type(error) is not type(first):
+        same = type(error) is type(first)
+        same = same and (error.problem, error.offset) == (first.problem, first.offset)
+        if not same or error.source != f"<bytes {failing}>":
             report.problems.append(Problem("batch", "a batch does not raise its first error"))
     return report
 
