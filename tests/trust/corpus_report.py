@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from pathlib import Path
 
@@ -11,10 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jpegkeras import files
 from tests.trust import bounds, versions
+from tests.trust.command_line import printable
 from tests.trust.corpus_worker import Counts
 
 _MAX_FAILURES = 200
+_MAX_UNREADABLE = 5
 
 
 def summarize(
@@ -26,6 +28,7 @@ def summarize(
 ) -> dict:
     """Return what the result file holds. Folders and files go by their last name alone."""
     names = [folder.resolve().name for folder in settings.input_dir]
+    unreadable = sorted(counts.unreadable)
     options = [f"--input_dir={name}" for name in names]
     if settings.limit is not None:
         options.append(f"--limit={settings.limit}")
@@ -35,15 +38,21 @@ def summarize(
         "tool": "corpus",
         "command": shlex.join(command),
         "folders": names,
-        "files": len(paths),
+        "files": len(paths) - len({path for path, _ in unreadable}.intersection(paths)),
+        "unreadable": [
+            {"file": printable(path.name), "reason": reason}
+            for path, reason in unreadable[:_MAX_UNREADABLE]
+        ],
+        "unreadable_count": len(unreadable),
         "bounds_checked": settings.boundscheck,
         "batched": counts.batched,
         "failures": [
-            {"form": form, "file": paths[number].name, "problem": problem}
+            {"form": form, "file": printable(paths[number].name), "problem": problem}
             for form, number, problem in counts.failures[:_MAX_FAILURES]
         ],
         "failure_count": len(counts.failures),
         "forms": {form: _row(row) for form, row in counts.rows.items()},
+        "variants_not_made": _by_tool(counts.not_made),
         "libjpeg": libjpeg_version,
         "versions": versions.versions(),
         "reader": bounds.sources_digest(),
@@ -57,6 +66,14 @@ def _row(row) -> dict:
         name: dict(sorted(value.items())) if isinstance(value, dict) else value
         for name, value in values.items()
     }
+
+
+def _by_tool(not_made: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """Counts by tool and reason."""
+    tools: dict[str, dict[str, int]] = {}
+    for (tool, reason), count in sorted(not_made.items()):
+        tools.setdefault(tool, {})[reason] = count
+    return tools
 
 
 def groups(result: dict) -> dict[str, dict]:
@@ -77,9 +94,7 @@ def groups(result: dict) -> dict[str, dict]:
 
 
 def save_and_print(result: dict, output: Path) -> None:
-    """Write the result file and print the result."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1) + "\n")
+    """Print the result and write the result file."""
     console = Console(soft_wrap=True, highlight=False)
     table = Table(title=", ".join(result["folders"]), title_justify="left")
     for name in ("form", "files", "the same", "coefficients", "refused", "damaged"):
@@ -98,6 +113,19 @@ def save_and_print(result: dict, output: Path) -> None:
         for kind in ("damaged", "remarks"):
             for name, count in row[kind].items():
                 console.print(Text(f"{form}, {kind}: {count:,} × {name}"))
+    not_made = result["variants_not_made"]
+    if not_made:
+        total = sum(sum(reasons.values()) for reasons in not_made.values())
+        console.print(f"variants not made: {total:,}")
+        for tool, reasons in not_made.items():
+            for reason, count in reasons.items():
+                console.print(Text(f"  {tool}: {count:,} × {reason}"))
+    if result["unreadable"]:
+        console.print(f"unreadable: {result['unreadable_count']:,}")
+        for row in result["unreadable"]:
+            console.print(Text(f"  {row['file']}: {row['reason']}"))
+        if result["unreadable_count"] > len(result["unreadable"]):
+            console.print("  …")
     for failure in result["failures"]:
         console.print(Text(f"FAILURE  {failure['file']}, {failure['form']}: {failure['problem']}"))
     console.print(
@@ -107,4 +135,5 @@ def save_and_print(result: dict, output: Path) -> None:
         f"bounds checking {'on' if result['bounds_checked'] else 'off'}; "
         f"{result['seconds']:.0f} s"
     )
-    print(f"result    {output}")
+    files.write_json(output, result)
+    print(f"result    {printable(str(output))}")

@@ -17,9 +17,10 @@ from jpegkeras.jpeg import (
     read_coefficients,
 )
 from tests.trust import libjpeg
+from tests.trust.command_line import reason
 from tests.trust.comparison import SAME, compare, message_class
 from tests.trust.libjpeg import Plane
-from tests.trust.variants import Variant, make_variants
+from tests.trust.variants import NotMade, Variant, make_variants
 
 ORIGINAL = "original"
 #: Files that also go through read_batch together. Ranges of files hold whole groups.
@@ -54,10 +55,16 @@ class Row:
 
 @dataclass
 class Counts:
-    """Rows by form, and (form, number of the file, what is wrong) for everything that is."""
+    """Rows by form, and (form, number of the file, what is wrong) for everything that is.
+
+    `not_made` counts variants by (tool that failed, what it said), and `unreadable` are files with
+    the reason.
+    """
 
     rows: dict[str, Row] = field(default_factory=dict)
     batched: int = 0
+    not_made: Counter = field(default_factory=Counter)
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
     failures: list[tuple[str, int, str]] = field(default_factory=list)
 
     def row(self, form: str, group: str) -> Row:
@@ -69,6 +76,8 @@ class Counts:
         for form, row in other.rows.items():
             self.row(form, row.group).merge(row)
         self.batched += other.batched
+        self.not_made.update(other.not_made)
+        self.unreadable += other.unreadable
         self.failures += other.failures
 
 
@@ -93,19 +102,33 @@ def make_worker(paths: list[Path], with_variants: bool, library: Path | None) ->
                 if number in skip:
                     continue
                 mark(number)
-                data = paths[number].read_bytes()
-                forms = [Variant(ORIGINAL, data, True)]
+                try:
+                    data = paths[number].read_bytes()
+                except OSError as error:
+                    counts.unreadable.append((paths[number], reason(error)))
+                    continue
+                image = _check(counts, number, Variant(ORIGINAL, data, True), (), oracle)
+                if image is None:
+                    continue
+                batch.append((number, data, image))
                 if with_variants:
-                    forms += make_variants(data)
-                planes = oracle.read(data, _MAX_MEMORY).planes if with_variants else ()
-                for form in forms:
-                    image = _check(counts, number, form, planes, oracle)
-                    if image is not None and form.name == ORIGINAL:
-                        batch.append((number, data, image))
+                    _check_variants(counts, number, data, image, oracle)
             _check_batch(counts, batch)
         return counts
 
     return work
+
+
+def _check_variants(
+    counts: Counts, number: int, data: bytes, image: JpegCoefficients, oracle
+) -> None:
+    """Read the other forms of a JPEG here and by libjpeg, and count them."""
+    planes = oracle.read(data, _MAX_MEMORY).planes
+    for form in make_variants(data, color=len(image.components) == 3):
+        if isinstance(form, NotMade):
+            counts.not_made[form.tool, message_class(form.reason)] += 1
+        else:
+            _check(counts, number, form, planes, oracle)
 
 
 def _check(

@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.trust import bounds
+from jpegkeras.errors import InputError
+from tests.trust import bounds, command_line
 
 HANG_SECONDS = 30.0
 MINIMIZE_SECONDS = 60.0
@@ -27,36 +28,57 @@ STEP = 256
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Return the settings of a run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.trust.fuzz",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--inputs", type=int, default=1_000_000, help="How many inputs.")
-    parser.add_argument("--first", type=int, default=0, help="Number of the first input.")
-    parser.add_argument("--seed", type=int, default=0, help="Another seed gives other inputs.")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--seconds", type=float, help="Stop after about this time.")
-    parser.add_argument("--output_dir", type=Path, default=Path("build/fuzz"))
-    parser.add_argument("--output", type=Path, help="Result file; default OUTPUT_DIR/fuzz.json.")
+    parser = command_line.Parser("tests.trust.fuzz", __doc__)
+
+    def add_number(flag: str, default: int, text: str) -> None:
+        help_text = f"{text} (default: %(default)s)."
+        parser.add_argument(flag, type=int, default=default, metavar="N", help=help_text)
+
+    add_number("--inputs", 1_000_000, "How many inputs")
+    add_number("--first", 0, "Number of the first input")
+    add_number("--seed", 0, "Another seed gives other inputs")
+    add_number("--processes", 2, "How many processes share the inputs")
+    parser.add_argument("--seconds", type=float, help="Stop after about this time (default: no).")
     parser.add_argument(
-        "--no_boundscheck", action="store_true", help="Run the code as users run it."
+        "--output_dir",
+        type=Path,
+        default=Path("build/fuzz"),
+        metavar="DIR",
+        help="Folder for findings, examples of each class, the checked code that Numba has "
+        "compiled, and the result file; *.jpg of an earlier run in its findings/ and examples/ "
+        "are removed (default: %(default)s).",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="Result file, JSON (default: fuzz.json in the folder of --output_dir).",
+    )
+    parser.add_argument(
+        "--no_boundscheck",
+        action="store_true",
+        help="Run the code as users run it (default: check every index).",
     )
     settings = parser.parse_args(arguments)
     if settings.inputs < 1 or settings.processes < 1 or settings.first < 0 or settings.seed < 0:
         parser.error("--inputs and --processes must be at least 1, --first and --seed at least 0")
+    if settings.seconds is not None and not settings.seconds > 0:
+        parser.error("--seconds must be more than 0")
+    settings.output = settings.output or settings.output_dir / "fuzz.json"
     return settings
 
 
+@command_line.with_one_line_errors
 def main(arguments: list[str]) -> int:
     """Run the fuzzer; return the exit status."""
     settings = parse_arguments(arguments)
-    for name in ("findings", "examples"):
-        (settings.output_dir / name).mkdir(parents=True, exist_ok=True)
+    for name in ("", "findings", "examples"):
+        command_line.prepare_folder(settings.output_dir / name, "--output_dir")
+    command_line.prepare_output(settings.output)
     if not settings.no_boundscheck:
         bounds.ensure("tests.trust.fuzz", arguments, settings.output_dir)
         if not bounds.are_checked():
-            sys.exit("Numba's bounds checking is not in force.")
+            raise InputError("Numba's bounds checking is not in force")
     # Only now, since these import Numba.
     from tests.trust import fuzz_report, fuzz_worker, libjpeg
     from tests.trust.progress import say
@@ -127,6 +149,7 @@ def _run(settings: argparse.Namespace, library: Path | None) -> tuple:
 
 def _save_findings(settings: argparse.Namespace, tally, library: Path | None) -> list[dict]:
     """Save the inputs that show a problem, the first of each also made smaller."""
+    from tests.trust.fuzz_report import save_jpeg
     from tests.trust.minimize import minimize
     from tests.trust.mutations import make_input
     from tests.trust.probe import Probe
@@ -139,7 +162,7 @@ def _save_findings(settings: argparse.Namespace, tally, library: Path | None) ->
         for index, (problem, found) in enumerate(sorted(tally.problems.items())):
             for number in found.numbers:
                 data = make_input(settings.seed, number, all_seeds())
-                (folder / f"{index:03d}-{problem.kind}-{number}.jpg").write_bytes(data)
+                save_jpeg(folder / f"{index:03d}-{problem.kind}-{number}.jpg", data)
             finding = {**problem._asdict(), "count": found.count, "inputs": found.numbers}
             findings.append(finding)
             if problem.kind == "batch":  # a group of inputs shows it, not one
@@ -156,7 +179,7 @@ def _save_findings(settings: argparse.Namespace, tally, library: Path | None) ->
                 continue
             say(f"Making input {number} smaller: {problem.kind}, {problem.text}")
             smaller = minimize(data, shows, MINIMIZE_SECONDS)
-            (folder / f"{index:03d}-{problem.kind}-{number}-smaller.jpg").write_bytes(smaller)
+            save_jpeg(folder / f"{index:03d}-{problem.kind}-{number}-smaller.jpg", smaller)
             finding["bytes"], finding["smaller"] = len(data), len(smaller)
     return findings
 

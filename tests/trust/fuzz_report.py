@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import shlex
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jpegkeras import files
 from tests.trust import bounds, seeds, versions
+from tests.trust.command_line import printable
 from tests.trust.mutations import make_input
 from tests.trust.tally import Tally
 
@@ -68,16 +70,19 @@ def save_examples(settings: argparse.Namespace, tally: Tally) -> None:
         if table in _KEPT_EXAMPLES:
             code = hashlib.sha256(name.encode()).hexdigest()[:8]
             path = folder / f"{table.replace(' ', '-')}-{code}.jpg"
-            path.write_bytes(make_input(settings.seed, number, seeds.all_seeds()))
+            save_jpeg(path, make_input(settings.seed, number, seeds.all_seeds()))
             index[path.name] = {"table": table, "class": name, "input": number}
-    (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+    files.write_json(folder / "index.json", index)
+
+
+def save_jpeg(path: Path, data: bytes) -> None:
+    """Write a JPEG, whole or not at all."""
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def save_and_print(result: dict, settings: argparse.Namespace) -> None:
-    """Write the result file and print the result."""
-    output = settings.output or settings.output_dir / "fuzz.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1) + "\n")
+    """Print the result and write the result file."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(_overview(result))
     for table, counts in result["tables"].items():
@@ -90,9 +95,11 @@ def save_and_print(result: dict, settings: argparse.Namespace) -> None:
     for finding in result["findings"]:
         text = f"FINDING  {finding['kind']}: {finding['text']} ({finding['count']:,} times; "
         console.print(Text(f"{text}inputs {', '.join(map(str, finding['inputs']))})"))
-    print(f"result    {output}\nexamples  {settings.output_dir / 'examples'}")
+    files.write_json(settings.output, result)
+    folder = printable(str(settings.output_dir))
+    print(f"result    {printable(str(settings.output))}\nexamples  {folder}/examples")
     if result["findings"]:
-        print(f"findings  {settings.output_dir / 'findings'}")
+        print(f"findings  {folder}/findings")
 
 
 def _overview(result: dict) -> Table:

@@ -7,17 +7,17 @@ prints a line of JSON for each: what came out, seconds of processor time, megaby
 
 from __future__ import annotations
 
-import argparse
 import json
 import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from jpegkeras import files
 from jpegkeras.jpeg import JpegError, read_coefficients
 from tests.jpeg import encoder
 from tests.jpeg.conftest import draw_pixels, save
-from tests.trust import bounds, fuzz_worker, seeds, usage, versions
+from tests.trust import bounds, command_line, fuzz_worker, seeds, usage, versions
 
 MAX_BYTES = 1 << 16
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
@@ -267,11 +267,16 @@ def measure(name: str, data: bytes, **options: object) -> dict:
     }
 
 
-def main(arguments: list[str]) -> None:
-    """Measure all cases in all modes."""
-    parser = argparse.ArgumentParser(prog="python -m tests.trust.hostile")
-    parser.add_argument("--output", type=Path, help="Result file (JSON).")
+@command_line.with_one_line_errors
+def main(arguments: list[str]) -> int:
+    """Measure all cases in all modes; return the exit status."""
+    parser = command_line.Parser("tests.trust.hostile", __doc__)
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="Result file, JSON (default: none)."
+    )
     output = parser.parse_args(arguments).output
+    if output is not None:
+        command_line.prepare_output(output)
     fuzz_worker.warm_up()
     usage.limit_address_space(3 << 30)
     rows = []
@@ -288,9 +293,9 @@ def main(arguments: list[str]) -> None:
             "versions": versions.versions(),
             "reader": bounds.sources_digest(),
         }
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result, indent=1) + "\n")
+        files.write_json(output, result)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

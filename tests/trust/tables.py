@@ -8,23 +8,36 @@ table of that name, made from all result files (*.json) in the folder.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 from pathlib import Path
 
-from tests.trust import corpus_report
+from jpegkeras import files
+from jpegkeras.errors import InputError
+from tests.trust import command_line, corpus_report
 
 _NOTHING = "No result file yet."
 
 
 def load(folder: Path) -> dict[str, list[dict]]:
-    """Return the results in a folder by the tool that made them, each with its file's name."""
+    """Return the results in a folder by the tool that made them, each with its file's name.
+
+    Raises:
+        InputError: a file (*.json) is no result of one of the tools.
+    """
     results: dict[str, list[dict]] = {"corpus": [], "fuzz": [], "hostile": []}
     for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text())
-        results[result["tool"]].append({**result, "path": f"{folder.name}/{path.name}"})
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            tool = result["tool"]
+        except (ValueError, TypeError, KeyError):
+            tool = None
+        if not isinstance(tool, str) or tool not in results:
+            raise InputError(
+                f"{path}: no result file of {', '.join(results)}; keep other files elsewhere"
+            )
+        results[tool].append({**result, "path": f"{folder.name}/{path.name}"})
     return results
 
 
@@ -133,13 +146,13 @@ def fill_page(page: str, results: dict[str, list[dict]]) -> str:
     """Return the page with its tables made anew.
 
     Raises:
-        ValueError: the page has a place for a table that does not exist.
+        InputError: the page has a place for a table that does not exist.
     """
 
     def replace(match: re.Match) -> str:
         name = match["name"]
         if name not in TABLES:
-            raise ValueError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
+            raise InputError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
         return f"<!-- {name}: begin -->\n{TABLES[name](results)}\n<!-- {name}: end -->"
 
     pattern = r"<!-- (?P<name>\w+): begin -->\n.*?<!-- (?P=name): end -->"
@@ -177,14 +190,26 @@ def _shorten(outcome: str) -> str:
     return outcome.partition(";")[0]
 
 
+@command_line.with_one_line_errors
 def main(arguments: list[str]) -> int:
     """Rewrite the page; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.trust.tables")
-    parser.add_argument("--results", type=Path, default=Path("docs/results/trust"))
-    parser.add_argument("--page", type=Path, default=Path("docs/trust.md"))
+    parser = command_line.Parser("tests.trust.tables", __doc__)
+    for flag, default, text in (
+        ("--results", "docs/results/trust", "Folder with result files"),
+        ("--page", "docs/trust.md", "Page to rewrite"),
+    ):
+        help_text = f"{text} (default: %(default)s)."
+        parser.add_argument(flag, type=Path, default=Path(default), metavar="PATH", help=help_text)
     settings = parser.parse_args(arguments)
-    page = settings.page.read_text()
-    settings.page.write_text(fill_page(page, load(settings.results)))
+    results = load(settings.results)
+    if not any(results.values()):
+        # Filling the page from nothing would erase its figures.
+        raise InputError(f"--results={settings.results}: there are no result files (*.json)")
+    try:
+        page = settings.page.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"--page={settings.page}: no text in UTF-8") from None
+    files.write_text(settings.page, fill_page(page, results))
     return 0
 
 

@@ -64,6 +64,15 @@ class Variant:
         return f"{made}, {'arithmetic' if self.refused else coding}"
 
 
+@dataclass(frozen=True)
+class NotMade:
+    """A variant that could not be made: its name, the tool that failed and what that said."""
+
+    name: str
+    tool: str
+    reason: str
+
+
 def are_available() -> bool:
     """Say whether all of the tools are on the PATH."""
     return all(shutil.which(tool) for tool in TOOLS)
@@ -103,43 +112,62 @@ _RESTARTS = {
 _QUALITIES = (75, 3, 95, 100, 50)
 
 
-def make_variants(data: bytes) -> Iterator[Variant]:
-    """Yield a JPEG's variants.
-
-    Raises:
-        subprocess.CalledProcessError: one of the tools failed.
-    """
-    color = _is_color(data)
+def make_variants(data: bytes, color: bool) -> Iterator[Variant | NotMade]:
+    """Yield a JPEG's variants; with `color` those that need three components too."""
     for name, (arguments, script) in _TRANSCODED.items():
-        if script and not color:  # the scripts name three components
-            continue
-        yield Variant(name, _run("jpegtran", *arguments, script=script, data=data), True)
+        if color or not script:  # the scripts name three components
+            yield _make(name, "jpegtran", arguments, data, lossless=True, script=script)
     for name, arguments in _ARITHMETIC.items():
-        coded = _run("jpegtran", *arguments, data=data)
-        yield Variant(name, coded, True, "arithmetic coding")
-    yield Variant("luma alone", _run("jpegtran", "-grayscale", data=data), False)
-    pixels = _run("djpeg", "-pnm", data=data)
+        refused = "arithmetic coding"
+        yield _make(name, "jpegtran", arguments, data, lossless=True, refused=refused)
+    yield _make("luma alone", "jpegtran", ("-grayscale",), data)
+    try:
+        pixels = _run("djpeg", "-pnm", data=data)
+    except subprocess.CalledProcessError as error:
+        for name, _ in _encodings(color):
+            yield NotMade(name, "djpeg", _reason(error))
+        return
+    for name, arguments in _encodings(color):
+        yield _make(name, "cjpeg", arguments, pixels)
+
+
+def _encodings(color: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield names and arguments of cjpeg for the forms made from pixels."""
     for number, (name, factors) in enumerate(_SAMPLINGS.items() if color else ()):
         quality = ("-quality", str(_QUALITIES[number % len(_QUALITIES)]))
         for coding, restarts in itertools.product(_CODINGS, _RESTARTS):
             options = ("-sample", factors, *quality, *_CODINGS[coding], *_RESTARTS[restarts])
-            full_name = ", ".join(filter(None, (f"encoded {name}", coding, restarts)))
-            yield Variant(full_name, _run("cjpeg", *options, data=pixels), False)
-    yield Variant("encoded gray", _run("cjpeg", "-grayscale", data=pixels), False)
-    gray = _run("cjpeg", "-grayscale", "-progressive", data=pixels)
-    yield Variant("encoded gray, progressive", gray, False)
+            yield ", ".join(filter(None, (f"encoded {name}", coding, restarts))), options
+    yield "encoded gray", ("-grayscale",)
+    yield "encoded gray, progressive", ("-grayscale", "-progressive")
     for quality in sorted(_QUALITIES):
-        coded = _run("cjpeg", "-quality", str(quality), "-optimize", data=pixels)
-        yield Variant(f"encoded, quality {quality}, optimised", coded, False)
+        yield f"encoded, quality {quality}, optimised", ("-quality", str(quality), "-optimize")
     if color:
-        yield Variant("encoded RGB", _run("cjpeg", "-rgb", data=pixels), False)
-        mixed = _run("cjpeg", "-sample", "2x2,2x1,1x2", data=pixels)
-        yield Variant("encoded with factors 2x2, 2x1, 1x2", mixed, False)
+        yield "encoded RGB", ("-rgb",)
+        yield "encoded with factors 2x2, 2x1, 1x2", ("-sample", "2x2,2x1,1x2")
 
 
-def _is_color(data: bytes) -> bool:
-    header = _run("djpeg", "-pnm", "-scale", "1/8", data=data)
-    return header.startswith(b"P6")
+def _make(
+    name: str,
+    tool: str,
+    arguments: tuple[str, ...],
+    data: bytes,
+    *,
+    lossless: bool = False,
+    refused: str = "",
+    script: str = "",
+) -> Variant | NotMade:
+    try:
+        made = _run(tool, *arguments, data=data, script=script)
+    except subprocess.CalledProcessError as error:
+        return NotMade(name, tool, _reason(error))
+    return Variant(name, made, lossless, refused)
+
+
+def _reason(error: subprocess.CalledProcessError) -> str:
+    """The last line a tool has printed, or how it ended."""
+    lines = error.stderr.decode("ascii", "replace").strip().splitlines()
+    return lines[-1] if lines and error.returncode > 0 else f"exit status {error.returncode}"
 
 
 def _run(tool: str, *arguments: str, data: bytes, script: str = "") -> bytes:
