@@ -52,11 +52,12 @@ MAX_PIXELS = 1 << 28
 #: Scans that an image may have unless the caller says otherwise. Encoders write 10 or so.
 MAX_SCANS = 500
 
-# Items, and bytes of files, that one call of the kernel decodes: enough that the call itself takes
-# no time to speak of, few enough that threads share the work evenly and results stay small.
+# Items, and bytes of files and coefficients, that one call of the kernel decodes: enough that the
+# call itself takes no time to speak of, few enough that threads share the work evenly and that
+# memory for the results can be used again (arena.py).
 _BATCH_ITEMS = 16
 _LEAST_ITEMS = 4
-_BATCH_BYTES = 4 << 20
+_BATCH_BYTES = 6 << 20
 # Bytes up to the data of a scan that are worth to be compared with those of images before.
 _KEPT_HEADER_BYTES = 4096
 _OFFSETS = slice(
@@ -246,7 +247,7 @@ def _read_slice(items: Sequence[tuple[JpegData, str]], options: _Options) -> lis
     _announce_kernels()
     images: list[JpegCoefficients] = []
     pending: list[_Pending] = []
-    pending_bytes = 0
+    pending_bytes = 0  # of files and coefficients
     for item, name in items:
         try:
             content, source = _load(item, name)
@@ -258,6 +259,7 @@ def _read_slice(items: Sequence[tuple[JpegData, str]], options: _Options) -> lis
         if one is not None:
             pending.append(one)
             pending_bytes += len(content)
+            pending_bytes += 2 * one.header.plan.blocks * options.num_frequencies
         if one is None or pending_bytes > _BATCH_BYTES:
             images += _decode(pending, options)
             pending, pending_bytes = [], 0
