@@ -25,6 +25,8 @@ class _Loan:
         self.__array_interface__ = storage.__array_interface__
 
     def __del__(self):
+        if _free is None:  # Python is shutting down
+            return
         _free.append(self._storage)
         try:
             while sum(storage.nbytes for storage in _free) > _KEPT_BYTES:

@@ -204,14 +204,15 @@ def read_batch(
 def _check_options(
     num_frequencies: int, on_truncated: str, max_pixels: int, max_scans: int
 ) -> _Options:
-    if not 1 <= num_frequencies <= BLOCK_COEFFICIENTS:
-        raise ValueError(f"num_frequencies must be from 1 to 64; got {num_frequencies}.")
+    if not 1 <= num_frequencies <= BLOCK_COEFFICIENTS or int(num_frequencies) != num_frequencies:
+        raise ValueError(f"num_frequencies must be an integer from 1 to 64; got {num_frequencies}.")
     if on_truncated not in ("error", "fill"):
         raise ValueError(f"on_truncated must be 'error' or 'fill'; got {on_truncated!r}.")
     for name, value in (("max_pixels", max_pixels), ("max_scans", max_scans)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1; got {value}.")
-    return _Options(num_frequencies, on_truncated == "fill", Limits(max_pixels, max_scans))
+    # int: NumPy's integers of few bits overflow.
+    return _Options(int(num_frequencies), on_truncated == "fill", Limits(max_pixels, max_scans))
 
 
 def _count_processors() -> int:
@@ -224,10 +225,6 @@ def _count_processors() -> int:
 @functools.lru_cache(maxsize=8)
 def _get_threads(num_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(num_threads, thread_name_prefix="jpegkeras")
-
-
-if hasattr(os, "register_at_fork"):  # a child process has none of them
-    os.register_at_fork(after_in_child=_get_threads.cache_clear)
 
 
 def _cut(items: list, num_threads: int) -> Iterator[list]:
@@ -414,6 +411,17 @@ def _make_image(header: _Header, frequencies: int, out: np.ndarray, first: int) 
 
 _announced = False
 _announce_lock = threading.Lock()
+
+
+def _forget_parent() -> None:
+    """Make a forked child do without the parent's threads, one of which may hold the lock."""
+    global _announce_lock
+    _announce_lock = threading.Lock()
+    _get_threads.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
 
 
 def _announce_kernels() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,48 @@ def test_batch_items():
     for one in ("a.jpg", data, Path("a.jpg")):
         with pytest.raises(ValueError, match="must be several files"):
             read_batch(one)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64, np.uint64, float])
+def test_kinds_of_numbers(kind):
+    data = save(draw_pixels(0, 40, 40))
+    expected = read_coefficients(data, 16)
+    (image,) = read_batch([data], kind(16))
+    for a, b in zip(image.components, expected.components):
+        np.testing.assert_array_equal(a.coefficients, b.coefficients)
+    with pytest.raises(ValueError, match="an integer from 1 to 64; got 16.5"):
+        read_coefficients(data, 16.5)
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+
+
+def test_images_alive_at_shutdown_make_no_noise(tmp_path):
+    path = tmp_path / "image.jpg"
+    path.write_bytes(save(draw_pixels(0, 20, 20)))
+    code = f"import sys; from jpegkeras.jpeg import read_coefficients as r; sys.keep = r({str(path)!r})"
+    array = "; import numpy; numpy.keep = sys.keep.components[0].coefficients"
+    for keep in (code, code + array):
+        done = run_python(keep)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_fork_does_not_wait_for_the_parents_threads(tmp_path):
+    path = tmp_path / "image.jpg"
+    path.write_bytes(save(draw_pixels(0, 20, 20)))
+    code = f"""
+import os
+from jpegkeras.jpeg import read_batch, reader
+paths = [{str(path)!r}] * 40
+read_batch(paths, num_threads=2)
+reader._announced = False
+reader._announce_lock.acquire()  # as a thread that loads the kernels holds it
+child = os.fork()
+if child == 0:
+    read_batch(paths, num_threads=2)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run_python(code).stdout.strip() == "7"
