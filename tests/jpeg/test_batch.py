@@ -176,7 +176,8 @@ def run_python(code):
 def test_images_alive_at_shutdown_make_no_noise(tmp_path):
     path = tmp_path / "image.jpg"
     path.write_bytes(save(draw_pixels(0, 20, 20)))
-    code = f"import sys; from jpegkeras.jpeg import read_coefficients as r; sys.keep = r({str(path)!r})"
+    code = "import sys; from jpegkeras.jpeg import read_coefficients as read;"
+    code += f"sys.keep = read({str(path)!r})"
     array = "; import numpy; numpy.keep = sys.keep.components[0].coefficients"
     for keep in (code, code + array):
         done = run_python(keep)
