@@ -10,11 +10,11 @@ from collections import deque
 
 import numpy as np
 
-# Bytes kept in all, and the size of the largest piece kept, in coefficients.
-_KEPT_BYTES = 64 << 20
+# Pieces kept, and the size of the largest one in coefficients: up to 128 MB in all, as a rule half.
+_KEPT = 16
 _LARGEST = 4 << 20
 
-_free: deque[np.ndarray] = deque()
+_free: deque[np.ndarray] = deque(maxlen=_KEPT)
 
 
 class _Loan:
@@ -28,11 +28,6 @@ class _Loan:
         if _free is None:  # Python is shutting down
             return
         _free.append(self._storage)
-        try:
-            while sum(storage.nbytes for storage in _free) > _KEPT_BYTES:
-                _free.popleft()
-        except (IndexError, RuntimeError):  # another thread was quicker
-            pass
 
 
 def allocate(size: int) -> np.ndarray:

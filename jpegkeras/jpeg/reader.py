@@ -192,9 +192,14 @@ def read_batch(
                 left.clear()  # slices before this one are taken already
 
     helpers = min(num_threads, len(slices)) - 1
-    futures = [_get_threads(helpers).submit(read_slices) for _ in range(helpers)]
-    read_slices()
-    wait(futures)
+    try:
+        futures = [_get_threads(helpers).submit(read_slices) for _ in range(helpers)]
+        read_slices()
+        wait(futures)
+    except BaseException:  # an interrupt may leave locks of the threads' queue taken for ever
+        left.clear()
+        _get_threads.cache_clear()
+        raise
     for result in results:
         if isinstance(result, BaseException):
             raise result
