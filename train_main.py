@@ -11,8 +11,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags, logging
+from absl import flags, logging
 
+from jpegkeras import command_line
 from jpegkeras.config import PRESETS, SCHEDULES, STRATEGIES, TASKS, make_config
 from jpegkeras.errors import InputError
 from jpegkeras.quiet import quiet_tensorflow
@@ -168,4 +169,4 @@ def _fail(message: str, status: int = 1) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

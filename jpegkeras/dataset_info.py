@@ -6,13 +6,14 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from jpegkeras.errors import InputError
-from jpegkeras.files import file_sha256, write_json
+from jpegkeras.files import file_sha256, write_text
+from jpegkeras.record_format import SCHEMA_VERSION
 
 FILE_NAME = "dataset.json"
-SCHEMA_VERSION = 1
 COMPRESSIONS = {"gzip": "GZIP", "none": ""}
 
 
@@ -47,9 +48,11 @@ class SplitInfo:
 class DatasetInfo:
     """Everything about a data set but its records.
 
-    `statistics[component]["mean" | "std"]` has one float for each of the `num_frequencies` bands,
-    in zigzag order: of the *dequantised* coefficients of the train split, in units of sample levels
-    times the orthonormal DCT's scale (T.81 A.3.3), so that a DC of 8 is one level. `smallest` and
+    `statistics[component]["mean" | "std" | "zeros" | "energy"]` has one float for each of the
+    `num_frequencies` bands, in zigzag order: of the *dequantised* coefficients of the train split,
+    in units of sample levels times the orthonormal DCT's scale (T.81 A.3.3), so that a DC of 8 is
+    one level; `zeros` is the share of them that are 0, `energy` the mean of their squares.
+    `smallest` and
     `largest` are the (height, width) in pixels over all records, each side on its own.
     `transcoding` are the settings that a JPEG must pass through to look like these records;
     `counts` says what became of the source files.
@@ -76,10 +79,14 @@ class DatasetInfo:
             return list(self.coarse_classes)
         return [entry.title for entry in self.classes]
 
+    def to_json(self) -> str:
+        """Returns the content of `dataset.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n"
+
     def save(self, directory: str | os.PathLike) -> pathlib.Path:
         """Writes `dataset.json` into `directory`, whole or not at all."""
         path = pathlib.Path(directory) / FILE_NAME
-        write_json(path, dataclasses.asdict(self))
+        write_text(path, self.to_json())
         return path
 
 
@@ -95,8 +102,18 @@ def load_dataset_info(directory: str | os.PathLike) -> DatasetInfo:
             f"{path}: no data set here. Make one with: python -m preprocess.main --input_dir=… "
             f"--output_dir={directory}"
         )
+    info = parse_dataset_info(path.read_bytes(), path)
+    check_shards(info, directory, [entry.name for entry in path.parent.iterdir()])
+    return info
+
+
+def parse_dataset_info(content: bytes, path: str | os.PathLike) -> DatasetInfo:
+    """Returns what the content of the `dataset.json` at `path` says.
+
+    Raises InputError where it is not JSON, is of another schema version, or lacks a key.
+    """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(content)
     except ValueError as error:
         raise InputError(
             f"{path}: not valid JSON ({error}). Run the preprocessing again."
@@ -105,20 +122,24 @@ def load_dataset_info(directory: str | os.PathLike) -> DatasetInfo:
     if version != SCHEMA_VERSION:
         raise InputError(
             f"{path}: schema version {version!r}, but this jpegkeras reads version "
-            f"{SCHEMA_VERSION}. Run the preprocessing again with this version."
+            f"{SCHEMA_VERSION}. Run the preprocessing again with this version, and --overwrite."
         )
     try:
-        info = _from_json(content)
+        return _from_json(content)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: incomplete ({error!r}). Run the preprocessing again.") from error
+
+
+def check_shards(info: DatasetInfo, directory: str | os.PathLike, names: Iterable[str]) -> None:
+    """Raises InputError for a shard that is not among the `names` of the folder's files."""
+    names = set(names)
     for split in info.splits.values():
         for shard in split.shards:
-            if not path.with_name(shard.file).is_file():
+            if shard.file not in names:
                 raise InputError(
-                    f"{path.with_name(shard.file)}: this shard is missing. Restore it, or run the "
-                    "preprocessing again with --overwrite."
+                    f"{os.path.join(directory, shard.file)}: this shard is missing. Restore it, or "  # noqa: PTH118
+                    "run the preprocessing again with --overwrite."
                 )
-    return info
 
 
 def find_damaged_shards(directory: str | os.PathLike, info: DatasetInfo) -> list[str]:

@@ -6,30 +6,40 @@ import dataclasses
 
 from jpegkeras.dataset_info import COMPRESSIONS
 from jpegkeras.transcoding import Transcoding
+from preprocess.sources import SourceSpec
+
+ENGINES = ("local", "beam")
 
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessConfig:
     """What `preprocess.job.run` needs to know.
 
-    `input_dir` is a folder of class folders; with `input_csv` it is what the CSV's paths are
-    relative to (None: the CSV's own folder). `labels` is a CSV of titles and coarse classes.
-    `train_shards` and `test_shards` of 0 are chosen from the number of images, `workers` of 0 is
-    one a core. `test_fraction` goes to the test split where the input names none. A job that
-    rejects more than the fraction `max_rejected` of its files fails. Raises ValueError for a value
-    out of range.
+    `input_dir` to `test_tfrecords` say where the images are: see `sources.SourceSpec`. `labels` is
+    a CSV of titles and coarse classes. `train_shards` and `test_shards` of 0 are chosen from the
+    number of images. `test_fraction` goes to the test split where the input names none. A job that
+    rejects more than the fraction `max_rejected` of its files fails. `engine`: one of `ENGINES`;
+    `workers` (0: one a core) is of the local one, `beam_options` of Beam's. Raises ValueError for a
+    value out of range.
     """
 
     output_dir: str
     input_dir: str | None = None
     input_csv: str | None = None
+    input_tar: str | None = None
+    test_tar: str | None = None
+    test_labels: str | None = None
+    input_tfrecords: str | None = None
+    test_tfrecords: str | None = None
     labels: str | None = None
     transcoding: Transcoding = Transcoding()
     compression: str = "gzip"
     test_fraction: float = 0.2
     train_shards: int = 0
     test_shards: int = 0
+    engine: str = "local"
     workers: int = 0
+    beam_options: str = ""
     seed: int = 0
     max_rejected: float = 0.05
     overwrite: bool = False
@@ -37,10 +47,7 @@ class PreprocessConfig:
     def __post_init__(self) -> None:
         if not self.output_dir:
             raise ValueError("--output_dir is missing: the folder to write the data set to.")
-        if not self.input_dir and not self.input_csv:
-            raise ValueError(
-                "--input_dir (a folder with one folder a class) or --input_csv is missing."
-            )
+        self.source  # noqa: B018  (checks itself)
         if self.compression not in COMPRESSIONS:
             raise ValueError(
                 f"compression must be one of {', '.join(COMPRESSIONS)}; got {self.compression!r}."
@@ -54,3 +61,18 @@ class PreprocessConfig:
                 raise ValueError(f"{name} must be from 0 to 99999; got {getattr(self, name)}.")
         if self.workers < 0:
             raise ValueError(f"workers must be at least 0; got {self.workers}.")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {self.engine!r}.")
+        if self.beam_options and self.engine != "beam":
+            raise ValueError("--beam_options are given, but --engine is not beam.")
+        if self.workers and self.engine == "beam":
+            raise ValueError(
+                "--workers is of --engine=local; Beam's runner has an option of its own, as in "
+                "--beam_options=--direct_num_workers=2."
+            )
+
+    @property
+    def source(self) -> SourceSpec:
+        """Where the images are. Raises ValueError for an input that is missing or contradictory."""
+        names = [field.name for field in dataclasses.fields(SourceSpec)]
+        return SourceSpec(**{name: getattr(self, name) for name in names})

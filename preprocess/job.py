@@ -5,25 +5,34 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import hashlib
+import os
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import jpegkeras
-from jpegkeras.dataset_info import DatasetInfo, ShardInfo, SplitInfo, load_dataset_info
+from jpegkeras import dataset_info
+from jpegkeras.dataset_info import DatasetInfo, ShardInfo, SplitInfo
 from jpegkeras.errors import InputError
 from jpegkeras.files import locked
 from jpegkeras.sampling import COMPONENTS
 from preprocess import output, report
 from preprocess.config import PreprocessConfig
 from preprocess.engines import local
+from preprocess.filesystems import filesystem_of, is_remote, join
+from preprocess.output import ShardRange
 from preprocess.parts import Part, load_part
-from preprocess.plan import Plan, ShardPlan, classes_without_training, make_plan
-from preprocess.sources import SPLITS, TRAIN
+from preprocess.plan import Plan, classes_without_training, make_plan, simple_settings
+from preprocess.sources import SPLITS, TRAIN, find_containers, list_source, open_containers
 from preprocess.statistics import BandSums
-from preprocess.tables import write_table
+from preprocess.tables import format_table
 from preprocess.tasks import ShardTask
+from preprocess.writing import write_text
 
+# What takes longer is told.
+_LONG_SECONDS = 2.0
 REJECTED_HEADER = ("path", "split", "label", "reason")
 
 
@@ -47,21 +56,27 @@ def run(config: PreprocessConfig) -> Result:
     """Makes the data set in `config.output_dir`, or what is missing of it.
 
     Raises InputError for an input or an output folder that cannot be used, or if more files than
-    `config.max_rejected` are rejected; OSError where something cannot be written;
-    `local.WorkerDiedError`. After any of these, and after a kill, the same call continues where the
+    `config.max_rejected` are rejected; OSError where something cannot be written; `EngineError`
+    where the engine failed. After any of these, and after a kill, the same call continues where the
     last one stopped.
     """
     start = time.monotonic()
-    plan = make_plan(config)
-    with locked(config.output_dir, "--output_dir") as directory:
-        state = output.prepare(directory, plan, overwrite=config.overwrite)
-        if state is output.State.FINISHED:
-            return Result(load_dataset_info(directory), finished_before=True)
-        _warn(plan)
-        parts, images = _make_parts(config, plan, directory)
-        info = _describe(config, plan, parts)
-        info.save(directory)
-        output.remove_working_files(directory)
+    directory = config.output_dir
+    inputs = _describe_inputs(config)
+    info = None if config.overwrite else output.load_info(directory)
+    if info and output.is_finished_as(info, simple_settings(config), inputs):
+        return Result(info, finished_before=True)
+    with open_containers(find_containers(config.source) or ()) as opened:
+        plan = make_plan(config, list_source(config.source, opened))
+        with _held(directory):
+            state, ranges = output.prepare(directory, plan, overwrite=config.overwrite)
+            if state is output.State.FINISHED:
+                return Result(output.load_info(directory), finished_before=True)
+            _tell(plan, time.monotonic() - start)
+            parts, images = _make_parts(config, _tasks(config, plan, ranges, opened), plan)
+            info = _describe(config, plan, parts, inputs)
+            write_text(join(directory, dataset_info.FILE_NAME), info.to_json())
+            output.remove_working_files(directory)
     return Result(
         info=info,
         images=images,
@@ -71,7 +86,35 @@ def run(config: PreprocessConfig) -> Result:
     )
 
 
-def _warn(plan: Plan) -> None:
+@contextlib.contextmanager
+def _held(directory: str) -> Iterator[None]:
+    """Makes the folder, and holds it against another job where its file system has locks."""
+    if is_remote(directory):
+        filesystem_of(directory).make_folder(directory)
+        yield
+        return
+    with locked(directory, "--output_dir"):
+        yield
+
+
+def _describe_inputs(config: PreprocessConfig) -> dict[str, Any]:
+    """Returns what tells, without listing it, that an input of containers is what it was."""
+    containers = find_containers(config.source)
+    if containers is None:
+        return {}
+    tables = {
+        name: hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+        for name, path in (("labels", config.labels), ("test_labels", config.test_labels))
+        if path and os.path.isfile(path)
+    }
+    return {"containers": [list(entry) for entry in containers], **tables}
+
+
+def _tell(plan: Plan, seconds: float) -> None:
+    if seconds > _LONG_SECONDS:
+        report.say(
+            f"Planned {plan.images:,} images in {len(plan.shards):,} shards: {seconds:.0f} s."
+        )
     untrained = classes_without_training(plan)
     if untrained:
         report.say(
@@ -80,55 +123,79 @@ def _warn(plan: Plan) -> None:
         )
 
 
+def _tasks(
+    config: PreprocessConfig, plan: Plan, ranges: Sequence[ShardRange], opened: dict[str, str]
+) -> list[ShardTask]:
+    return [
+        ShardTask(
+            shard=shard.file,
+            split=shard.split,
+            images=len(shard.images),
+            size=shard.size,
+            start=part.start,
+            end=part.end,
+            directory=config.output_dir,
+            root=plan.root,
+            containers=plan.containers,
+            opened=opened,
+            coarse=tuple(entry.coarse for entry in plan.classes),
+            transcoding=config.transcoding,
+            compression=config.compression,
+        )
+        for shard, part in zip(plan.shards, ranges)
+    ]
+
+
 def _make_parts(
-    config: PreprocessConfig, plan: Plan, directory: pathlib.Path
+    config: PreprocessConfig, tasks: Sequence[ShardTask], plan: Plan
 ) -> tuple[list[Part], int]:
     """Returns all shards' parts in order, and how many images this run went through."""
-    loaded = [load_part(directory, shard.file) for shard in plan.shards]
+    directory = config.output_dir
+    loaded = [load_part(directory, task.shard) for task in tasks]
     parts = {part.file: part for part in loaded if part is not None}
-    missing = [shard for shard in plan.shards if shard.file not in parts]
+    missing = [task for task in tasks if task.shard not in parts]
     if parts:
-        report.say(f"Continuing: {len(parts)} of {len(plan.shards)} shards are there already.")
-    tasks = [_make_task(config, plan, shard, directory) for shard in missing]
-    images = sum(len(shard.images) for shard in missing)
+        report.say(f"Continuing: {len(parts)} of {len(tasks)} shards are there already.")
+    images = sum(task.images for task in missing)
     try:
         _check_rejected(config, plan, parts.values())
-        size = sum(shard.size for shard in missing)
+        size = sum(task.size for task in missing)
         with (
             report.progress(images, size) as progress,
-            contextlib.closing(local.run(tasks, config.workers, progress)) as finished,
+            contextlib.closing(_engine(config)(missing, progress)) as finished,
         ):
             for part in finished:
                 parts[part.file] = part
                 _check_rejected(config, plan, parts.values())
     finally:
-        ordered = [parts[shard.file] for shard in plan.shards if shard.file in parts]
+        ordered = [parts[task.shard] for task in tasks if task.shard in parts]
         _write_rejected(plan, ordered, directory)
         output.remove_temporaries(directory)  # of workers that were killed
     _check_records(ordered)
     return ordered, images
 
 
-def _make_task(
-    config: PreprocessConfig, plan: Plan, shard: ShardPlan, directory: pathlib.Path
-) -> ShardTask:
-    return ShardTask(
-        shard=shard,
-        root=plan.root,
-        directory=directory,
-        classes=plan.classes,
-        transcoding=config.transcoding,
-        compression=config.compression,
-    )
+def _engine(
+    config: PreprocessConfig,
+) -> Callable[[Sequence[ShardTask], local.Progress], Iterator[Part]]:
+    if config.engine == "local":
+        return lambda tasks, progress: local.run(tasks, config.workers, progress)
+    try:
+        from preprocess.engines import beam  # an extra
+    except ImportError as error:
+        raise InputError(
+            "--engine=beam needs Apache Beam. Install it: pip install 'jpegkeras[beam]'."
+        ) from error
+    return lambda tasks, progress: beam.run(tasks, config.beam_options, progress)
 
 
-def _check_rejected(config: PreprocessConfig, plan: Plan, parts: Sequence[Part]) -> None:
+def _check_rejected(config: PreprocessConfig, plan: Plan, parts: Iterable[Part]) -> None:
     """Raises InputError as soon as too many files are rejected, rather than after hours."""
     rejected = [entry for part in parts for entry in part.rejected]
-    total = sum(len(shard.images) for shard in plan.shards)
+    total = plan.images
     if len(rejected) <= config.max_rejected * total and len(rejected) < total:
         return
-    path = pathlib.Path(config.output_dir) / output.REJECTED_FILE
+    path = join(config.output_dir, output.REJECTED_FILE)
     first = f"The first: {rejected[0].path}: {rejected[0].reason}."
     if len(rejected) == total:
         raise InputError(f"all {total} files were rejected; see {path}. {first}")
@@ -148,16 +215,18 @@ def _check_records(parts: Sequence[Part]) -> None:
             )
 
 
-def _write_rejected(plan: Plan, parts: Sequence[Part], directory: pathlib.Path) -> None:
+def _write_rejected(plan: Plan, parts: Sequence[Part], directory: str) -> None:
     rows = sorted(
         (entry.path, part.split, plan.classes[entry.label].name, entry.reason)
         for part in parts
         for entry in part.rejected
     )
-    write_table(directory / output.REJECTED_FILE, REJECTED_HEADER, rows)
+    write_text(join(directory, output.REJECTED_FILE), format_table(REJECTED_HEADER, rows))
 
 
-def _describe(config: PreprocessConfig, plan: Plan, parts: Sequence[Part]) -> DatasetInfo:
+def _describe(
+    config: PreprocessConfig, plan: Plan, parts: Sequence[Part], inputs: dict[str, Any]
+) -> DatasetInfo:
     filled = [part for part in parts if part.records]
     return DatasetInfo(
         num_frequencies=config.transcoding.num_frequencies,
@@ -173,8 +242,8 @@ def _describe(config: PreprocessConfig, plan: Plan, parts: Sequence[Part]) -> Da
         settings={
             **plan.settings,
             "plan": plan.digest,
-            "input_dir": config.input_dir,
-            "input_csv": config.input_csv,
+            "source": {key: value for key, value in vars(config.source).items() if value},
+            "inputs": inputs,
             "labels_file": config.labels,
             "max_rejected": config.max_rejected,
         },
@@ -196,7 +265,7 @@ def _statistics(parts: Sequence[Part]) -> dict[str, dict[str, list[float]]]:
     statistics = {}
     for key in COMPONENTS:
         total = sum((part.sums[key] for part in parts if part.split == TRAIN), BandSums())
-        statistics[key] = {"mean": total.mean(), "std": total.std()}
+        statistics[key] = total.describe()
     return statistics
 
 

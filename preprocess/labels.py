@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from jpegkeras.dataset_info import ClassInfo
 from jpegkeras.errors import InputError
@@ -17,11 +17,12 @@ def make_classes(
 ) -> tuple[tuple[ClassInfo, ...], tuple[str, ...]]:
     """Returns the fine classes, sorted by id, and the names of the coarse classes, sorted.
 
-    `found` are the ids that occur in the data; others get no index. `labels` is a CSV with the
-    columns class, name and coarse; without it each class is titled by its id and is a coarse class
-    of its own. Raises InputError for a class that `labels` lacks.
+    `found` are the ids that occur in the data; others get no index. Ids that all are whole numbers
+    are sorted as such. `labels` is a CSV with the columns class, name and coarse; without it each
+    class is titled by its id and is a coarse class of its own. Raises InputError for a class that
+    `labels` lacks.
     """
-    ids = sorted(set(found))
+    ids = _sort_ids(set(found))
     if labels is None:
         classes = tuple(ClassInfo(name, name, index) for index, name in enumerate(ids))
         return classes, tuple(ids)
@@ -37,6 +38,12 @@ def make_classes(
         ClassInfo(name, table[name][0], coarse_classes.index(table[name][1])) for name in ids
     )
     return classes, coarse_classes
+
+
+def _sort_ids(ids: Collection[str]) -> list[str]:
+    if all(name.isascii() and name.isdigit() for name in ids):
+        return sorted(ids, key=lambda name: (int(name), name))
+    return sorted(ids)
 
 
 def _read_labels(path: str | os.PathLike) -> dict[str, tuple[str, str]]:

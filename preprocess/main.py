@@ -1,23 +1,31 @@
-"""Makes a data set of DCT coefficients from folders, or a list, of image files.
+"""Makes a data set of DCT coefficients from image files, archives or TFRecords of them.
 
 python -m preprocess.main --input_dir=DIR --output_dir=DIR
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
-import sys
 
-from absl import app, flags
+from absl import flags
 
+from jpegkeras import command_line
 from jpegkeras.dataset_info import COMPRESSIONS
 from jpegkeras.errors import InputError
 from jpegkeras.sampling import SAMPLINGS
 from jpegkeras.transcoding import Transcoding
 from preprocess import job, report
-from preprocess.config import PreprocessConfig
-from preprocess.engines.local import WorkerDiedError
+from preprocess.config import ENGINES, PreprocessConfig
+from preprocess.engines.base import EngineError
+
+_CONTINUE = "run the same command again to continue."
+_ADVICE = {
+    errno.ENOSPC: f". Free some space and {_CONTINUE}",
+    errno.EDQUOT: f". Free some space and {_CONTINUE}",
+    errno.EACCES: f". Allow it, or choose another folder, and {_CONTINUE}",
+}
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -29,6 +37,11 @@ def define_flags(values: flags.FlagValues) -> None:
     choice = functools.partial(flags.DEFINE_enum, flag_values=values)
     string("input_dir", None, "Folder with one folder a class, or train/ and test/ of such.")
     string("input_csv", None, "CSV: path,label[,split], paths relative to it or --input_dir.")
+    string("input_tar", None, "Tar or zip archives of class folders, or of tars a class; a,b,….")
+    string("test_tar", None, "Archives of the test split, where --input_tar is the train split.")
+    string("test_labels", None, "Classes of a flat test archive: one a line, or file and class.")
+    string("input_tfrecords", None, "TFRecords with image/encoded and image/class/label; globs.")
+    string("test_tfrecords", None, "TFRecords of the test split; by default by their names.")
     string("output_dir", None, "Folder for the shards and dataset.json.")
     string("labels", None, "CSV with the columns class,name,coarse: titles and coarse classes.")
     integer("smallest_side", None, "Resize the shorter side to so many pixels; default: do not.")
@@ -41,7 +54,9 @@ def define_flags(values: flags.FlagValues) -> None:
     number("test_fraction", 0.2, "Share of each class for test, where the input has no split.")
     integer("train_shards", 0, "Number of train shards; 0: about 1,000 records each.")
     integer("test_shards", 0, "Number of test shards; 0: about 1,000 records each.")
-    integer("workers", 0, "Number of worker processes; 0: one a core.")
+    choice("engine", "local", list(ENGINES), "Where it runs: here, or by an Apache Beam runner.")
+    integer("workers", 0, "Number of worker processes of the local engine; 0: one a core.")
+    string("beam_options", "", "Options of Apache Beam, as in '--runner=FlinkRunner --…'.")
     integer("seed", 0, "Seed of the split and of the order of records.")
     number("max_rejected", 0.05, "Fail if more than this fraction of the files is rejected.")
     boolean("overwrite", False, "Make it anew if it is there.")
@@ -58,11 +73,14 @@ def run(argv: list[str], values: flags.FlagValues) -> int:
     try:
         config = _make_config(argv, values)
         result = job.run(config)
-    except (InputError, WorkerDiedError, OSError) as error:
+    except (InputError, EngineError) as error:
         report.say(f"error: {report.printable(str(error))}")
         return 1
+    except OSError as error:
+        report.say(f"error: {report.printable(str(error))}{_ADVICE.get(error.errno, '')}")
+        return 1
     except KeyboardInterrupt:
-        report.say("interrupted: run the same command again to continue.")
+        report.say(f"interrupted: {_CONTINUE}")
         return 130
     if result.finished_before:
         report.say(f"{report.printable(config.output_dir)}: finished already; nothing to do.")
@@ -74,7 +92,7 @@ def run(argv: list[str], values: flags.FlagValues) -> int:
             bytes_in=result.bytes_in,
             bytes_out=result.bytes_out,
         )
-    report.print_next_command(config.output_dir)
+    report.print_next_command(config.output_dir, result.info)
     return 0
 
 
@@ -86,6 +104,11 @@ def _make_config(argv: list[str], values: flags.FlagValues) -> PreprocessConfig:
             output_dir=values.output_dir,
             input_dir=values.input_dir,
             input_csv=values.input_csv,
+            input_tar=values.input_tar,
+            test_tar=values.test_tar,
+            test_labels=values.test_labels,
+            input_tfrecords=values.input_tfrecords,
+            test_tfrecords=values.test_tfrecords,
             labels=values.labels,
             transcoding=Transcoding(
                 smallest_side=values.smallest_side,
@@ -99,7 +122,9 @@ def _make_config(argv: list[str], values: flags.FlagValues) -> PreprocessConfig:
             test_fraction=values.test_fraction,
             train_shards=values.train_shards,
             test_shards=values.test_shards,
+            engine=values.engine,
             workers=values.workers,
+            beam_options=values.beam_options,
             seed=values.seed,
             max_rejected=values.max_rejected,
             overwrite=values.overwrite,
@@ -111,4 +136,4 @@ def _make_config(argv: list[str], values: flags.FlagValues) -> PreprocessConfig:
 # Only as a program: flags are global, and other programs here have some of the same names.
 if __name__ == "__main__":
     define_flags(flags.FLAGS)
-    sys.exit(app.run(main))
+    command_line.run(main)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-import os
-import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from jpegkeras.files import write_json
+from jpegkeras.record_format import PackedImage
 from jpegkeras.sampling import COMPONENTS
-from preprocess.statistics import BandSums
-
-FOLDER = ".parts"
+from preprocess.filesystems import filesystem_of, join
+from preprocess.statistics import BandSums, SumsBuilder
+from preprocess.workplace import part_path
+from preprocess.writing import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +59,7 @@ class PartBuilder:
         self._counts: collections.Counter = collections.Counter()
         self._rejected: list[Rejected] = []
         self._sizes: list[tuple[int, int]] = []
-        self._sums = {key: BandSums() for key in COMPONENTS}
+        self._sums = {key: SumsBuilder() for key in COMPONENTS}
         self._bytes_in = 0
 
     def add_record(self, label: int, size: tuple[int, int], bytes_in: int) -> None:
@@ -74,9 +73,10 @@ class PartBuilder:
         self._counts[route] += 1
         self._counts.update(f"{route}: {reason}" for reason in reasons)
 
-    def add_sums(self, sums: dict[str, BandSums]) -> None:
-        """Adds the sums of one image, by component."""
-        self._sums = {key: self._sums[key] + value for key, value in sums.items()}
+    def add_sums(self, image: PackedImage) -> None:
+        """Adds the sums of one image."""
+        for key, plane, table in zip(COMPONENTS, image.planes, image.quantization):
+            self._sums[key].add(plane, table)
 
     def reject(self, path: str, label: int, error: Exception) -> None:
         """Notes that a file cannot be used."""
@@ -98,27 +98,21 @@ class PartBuilder:
             rejected=tuple(self._rejected),
             smallest=(min(heights), min(widths)) if heights else None,
             largest=(max(heights), max(widths)) if heights else None,
-            sums=self._sums,
+            sums={key: sums.build() for key, sums in self._sums.items()},
         )
 
 
-def part_path(directory: str | os.PathLike, shard: str) -> pathlib.Path:
-    """Returns where the part of a shard is kept."""
-    return pathlib.Path(directory) / FOLDER / f"{shard}.json"
-
-
-def save_part(directory: str | os.PathLike, part: Part) -> None:
+def save_part(directory: str, part: Part) -> None:
     """Writes the part, which says that the shard is in its place and whole."""
     write_json(part_path(directory, part.file), dataclasses.asdict(part))
 
 
-def load_part(directory: str | os.PathLike, shard: str) -> Part | None:
+def load_part(directory: str, shard: str) -> Part | None:
     """Returns the part of a shard that is finished, else None."""
-    path = part_path(directory, shard)
-    file = pathlib.Path(directory) / shard
+    system = filesystem_of(directory)
     try:
-        part = _from_json(json.loads(path.read_text("utf-8")))
-        size = file.stat().st_size
+        part = _from_json(json.loads(system.read(part_path(directory, shard))))
+        size = system.status(join(directory, shard)).size
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return part if part.bytes_out == size else None
@@ -133,7 +127,12 @@ def _from_json(content: dict[str, Any]) -> Part:
             "smallest": content["smallest"] and tuple(content["smallest"]),
             "largest": content["largest"] and tuple(content["largest"]),
             "sums": {
-                key: BandSums(value["blocks"], tuple(value["total"]), tuple(value["squares"]))
+                key: BandSums(
+                    value["blocks"],
+                    tuple(value["total"]),
+                    tuple(value["squares"]),
+                    tuple(value["zeros"]),
+                )
                 for key, value in content["sums"].items()
             },
         }

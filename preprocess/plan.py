@@ -1,7 +1,8 @@
 """The plan of a job: which image goes into which shard, at which place.
 
 The plan depends only on the input and the settings, never on the order in which a disk lists files
-or on the number of workers. It is what makes a job that was killed continue where it stopped.
+or on the number of workers. It is written before anything else, and is what makes a job that was
+killed continue where it stopped; a worker needs nothing but its part of it.
 """
 
 from __future__ import annotations
@@ -10,27 +11,29 @@ import dataclasses
 import hashlib
 import json
 import os
-import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from jpegkeras.dataset_info import ClassInfo
 from jpegkeras.errors import InputError
 from preprocess.config import PreprocessConfig
 from preprocess.labels import make_classes
-from preprocess.sources import SPLITS, TEST, TRAIN, Listing, SourceFile, list_csv, list_folder
+from preprocess.sources import SPLITS, TEST, TRAIN, Container, Listing, SourceFile
 from preprocess.splits import assign_splits, stable_hash
 
 RECORDS_PER_SHARD = 1000
 
 
-@dataclasses.dataclass(frozen=True)
-class PlannedImage:
-    """One image: its path below the root, its size in bytes (−1: missing) and its class's index."""
+class PlannedImage(NamedTuple):
+    """One image: see `sources.SourceFile`; `label`: its class's index."""
 
     path: str
-    size: int
     label: int
+    size: int
+    modified: int = 0
+    container: str = ""
+    offset: int = 0
+    packed_size: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +54,11 @@ class ShardPlan:
 class Plan:
     """Everything a job does. `settings`: those that change a byte of the shards, as JSON."""
 
-    root: pathlib.Path
+    root: str
     classes: tuple[ClassInfo, ...]
     coarse_classes: tuple[str, ...]
     shards: tuple[ShardPlan, ...]
+    containers: tuple[Container, ...]
     ignored: int
     settings: dict[str, Any]
 
@@ -63,10 +67,14 @@ class Plan:
         """The SHA-256 of the settings, which include one of the input, in hexadecimal."""
         return _digest_json(self.settings)
 
+    @property
+    def images(self) -> int:
+        """How many images it has in all."""
+        return sum(len(shard.images) for shard in self.shards)
 
-def make_plan(config: PreprocessConfig) -> Plan:
-    """Lists the input and distributes it. Raises InputError for an input that cannot be used."""
-    listing = _list(config)
+
+def make_plan(config: PreprocessConfig, listing: Listing) -> Plan:
+    """Distributes what was listed. Raises InputError for an input that cannot be used."""
     classes, coarse_classes = make_classes((file.label for file in listing.files), config.labels)
     files = assign_splits(listing.files, config.test_fraction, config.seed)
     shards = []
@@ -79,9 +87,28 @@ def make_plan(config: PreprocessConfig) -> Plan:
         classes=classes,
         coarse_classes=coarse_classes,
         shards=tuple(shards),
+        containers=listing.containers,
         ignored=listing.ignored,
-        settings=_settings(config, files, classes, coarse_classes),
+        settings={
+            "input": {"files": len(files), "sha256": _digest_files(files)},
+            "labels": _digest_json(
+                [[dataclasses.astuple(entry) for entry in classes], coarse_classes]
+            ),
+            **simple_settings(config),
+        },
     )
+
+
+def simple_settings(config: PreprocessConfig) -> dict[str, Any]:
+    """Returns the settings that are known without the input."""
+    return {
+        **dataclasses.asdict(config.transcoding),
+        "compression": config.compression,
+        "test_fraction": config.test_fraction,
+        "train_shards": config.train_shards,
+        "test_shards": config.test_shards,
+        "seed": config.seed,
+    }
 
 
 def classes_without_training(plan: Plan) -> list[str]:
@@ -92,10 +119,36 @@ def classes_without_training(plan: Plan) -> list[str]:
     return [entry.name for index, entry in enumerate(plan.classes) if index not in trained]
 
 
-def _list(config: PreprocessConfig) -> Listing:
-    if config.input_csv:
-        return list_csv(config.input_csv, config.input_dir)
-    return list_folder(config.input_dir)
+def format_images(images: Iterable[PlannedImage], containers: Sequence[Container]) -> bytes:
+    """Returns a line of JSON an image: `PlannedImage`'s fields, 0 and "" left out at the end.
+
+    The container is given by its number from 1.
+    """
+    numbers = {"": 0, **{entry.path: number for number, entry in enumerate(containers, 1)}}
+    lines = []
+    for image in images:
+        values = list(image)
+        values[4] = numbers[image.container]
+        while not values[-1]:
+            values.pop()
+        lines.append(json.dumps(values, separators=(",", ":")))
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
+
+
+def parse_images(data: bytes, containers: Sequence[str]) -> list[PlannedImage]:
+    """Reads what `format_images` has written, with the paths of the same containers."""
+    names = ("", *containers)
+    images = []
+    for line in data.splitlines():
+        path, label, size, modified, container, offset, packed_size = _filled(json.loads(line))
+        images.append(
+            PlannedImage(path, label, size, modified, names[container], offset, packed_size)
+        )
+    return images
+
+
+def _filled(values: list) -> list:
+    return values + [0] * (len(PlannedImage._fields) - len(values))
 
 
 def _order(
@@ -104,7 +157,15 @@ def _order(
     """Returns the split's images by the hash of their paths: every shard mixes classes."""
     labels = {entry.name: index for index, entry in enumerate(classes)}
     images = [
-        PlannedImage(file.path, file.size, labels[file.label])
+        PlannedImage(
+            file.path,
+            labels[file.label],
+            file.size,
+            file.modified,
+            file.container,
+            file.offset,
+            file.packed_size,
+        )
         for file in files
         if file.split == split
     ]
@@ -113,9 +174,8 @@ def _order(
 
 def _check_size(split: str, count: int, requested: int, config: PreprocessConfig) -> None:
     if not count:
-        source = config.input_csv or config.input_dir
         raise InputError(
-            f"{source}: the {split} split is empty. Give a split that has images in both of "
+            f"{config.source}: the {split} split is empty. Give a split that has images in both of "
             f"{' and '.join(SPLITS)}, or more images a class or another --test_fraction "
             f"(now {config.test_fraction})."
         )
@@ -141,24 +201,6 @@ def _divide(
         )
         for index in range(count)
     ]
-
-
-def _settings(
-    config: PreprocessConfig,
-    files: Sequence[SourceFile],
-    classes: Sequence[ClassInfo],
-    coarse_classes: Sequence[str],
-) -> dict[str, Any]:
-    return {
-        "input": {"files": len(files), "sha256": _digest_files(files)},
-        "labels": _digest_json([[dataclasses.astuple(entry) for entry in classes], coarse_classes]),
-        **dataclasses.asdict(config.transcoding),
-        "compression": config.compression,
-        "test_fraction": config.test_fraction,
-        "train_shards": config.train_shards,
-        "test_shards": config.test_shards,
-        "seed": config.seed,
-    }
 
 
 def _digest_files(files: Sequence[SourceFile]) -> str:

@@ -15,10 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from jpegkeras.dataset_info import DatasetInfo
+from jpegkeras.sampling import mcu_size
 from jpegkeras.transcoding import ROUTES
 
 LINE_SECONDS = 10.0
 _MEGABYTE = 1e6
+# What training takes unless it is told otherwise.
+_ALL_FREQUENCIES, _USUAL_SIZE = 64, 224
 
 
 def say(message: str) -> None:
@@ -107,11 +110,17 @@ def print_summary(
     _stdout().print(table)
 
 
-def print_next_command(output_dir: str) -> None:
-    """Prints the command that trains on the data set."""
-    folder = shlex.quote(printable(output_dir))
+def print_next_command(output_dir: str, info: DatasetInfo) -> None:
+    """Prints the command that trains on the data set, with what its records make necessary."""
+    options = [f"--data_dir={shlex.quote(printable(output_dir))}", "--workdir=runs/first"]
+    if info.num_frequencies < _ALL_FREQUENCIES:
+        options.append(f"--num_frequencies={info.num_frequencies}")
+    mcu = max(mcu_size(info.sampling))
+    fits = min(info.smallest) // mcu * mcu
+    if fits < _USUAL_SIZE:
+        options.append(f"--image_size={max(fits, mcu)}")
     _stdout().print(
-        f"Next: python train_main.py --mode=train --data_dir={folder} --workdir=runs/first",
+        f"Next: python train_main.py --mode=train {' '.join(options)}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -15,9 +15,10 @@ import pathlib
 import sys
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
+from jpegkeras import command_line
 from jpegkeras.errors import InputError
 from jpegkeras.files import TEMPORARY_SUFFIX, replacing
 from preprocess.labels import COLUMNS
@@ -120,4 +121,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("output_dir", None, "Folder to write the class folders to.")
     flags.DEFINE_integer("images_per_class", 100, "Images of each class.")
     flags.DEFINE_integer("seed", 0, "Seed of everything random.")
-    sys.exit(app.run(main))
+    command_line.run(main)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import hashlib
 import os
 import posixpath
@@ -35,7 +34,7 @@ def assign_splits(files: Iterable[SourceFile], test_fraction: float, seed: int) 
         members.sort(key=lambda file: _split_key(file, seed))
         tests = min(round(test_fraction * len(members)), len(members) - 1)
         assigned += [
-            dataclasses.replace(file, split=TEST if position < tests else TRAIN)
+            file._replace(split=TEST if position < tests else TRAIN)
             for position, file in enumerate(members)
         ]
     return assigned

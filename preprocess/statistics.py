@@ -7,7 +7,9 @@ import math
 
 import numpy as np
 
-from jpegkeras.jpeg import Component
+from jpegkeras.packing import PackedPlane
+
+_MOST_BLOCKS = 1 << 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +17,14 @@ class BandSums:
     """Sums over the dequantised coefficients of one component, a band each.
 
     `blocks`: how many coefficients each band has; `total` and `squares`: their sum and the sum of
-    their squares. Python's integers, since the squares of many large images would pass 64 bits.
+    their squares; `zeros`: how many are 0. Python's integers, since the squares of many large
+    images would pass 64 bits.
     """
 
     blocks: int = 0
     total: tuple[int, ...] = ()
     squares: tuple[int, ...] = ()
+    zeros: tuple[int, ...] = ()
 
     def __add__(self, other: BandSums) -> BandSums:
         """Returns the sums over both. Raises ValueError for another number of bands."""
@@ -36,29 +40,62 @@ class BandSums:
             self.blocks + other.blocks,
             tuple(a + b for a, b in zip(self.total, other.total)),
             tuple(a + b for a, b in zip(self.squares, other.squares)),
+            tuple(a + b for a, b in zip(self.zeros, other.zeros)),
         )
 
-    def mean(self) -> list[float]:
-        """Returns the mean of each band, rounded once."""
-        return [total / self.blocks for total in self.total]
+    def describe(self) -> dict[str, list[float]]:
+        """Returns the statistics of each band by name, each rounded once.
 
-    def std(self) -> list[float]:
-        """Returns the (population) standard deviation of each band; only the last steps round."""
-        return [
-            math.sqrt((self.blocks * squares - total * total) / self.blocks**2)
-            for total, squares in zip(self.total, self.squares)
-        ]
+        `mean` and (population) `std` of the dequantised coefficients, `zeros`, the share of them
+        that are 0, and `energy`, the mean of their squares.
+        """
+        return {
+            "mean": [total / self.blocks for total in self.total],
+            "std": [
+                # Only the last steps round.
+                math.sqrt((self.blocks * squares - total * total) / self.blocks**2)
+                for total, squares in zip(self.total, self.squares)
+            ],
+            "zeros": [zeros / self.blocks for zeros in self.zeros],
+            "energy": [squares / self.blocks for squares in self.squares],
+        }
 
 
-def sum_bands(component: Component) -> BandSums:
-    """Returns the sums over one component of one image."""
-    # A coefficient is of 16 bits, so these fit in 64 bits for up to 2^33 blocks.
-    values = component.coefficients.reshape(-1, component.coefficients.shape[-1]).astype(np.int64)
-    total = values.sum(axis=0).tolist()
-    squares = np.einsum("bn,bn->n", values, values).tolist()
-    steps = component.quantization.tolist()
-    return BandSums(
-        len(values),
-        tuple(step * value for step, value in zip(steps, total)),
-        tuple(step * step * value for step, value in zip(steps, squares)),
-    )
+class SumsBuilder:
+    """Adds up the sums of one component over many images.
+
+    Those of images with the same quantisation table are added before they are multiplied by it:
+    int64 holds the squares of 2^33 coefficients of 16 bits.
+    """
+
+    def __init__(self) -> None:
+        self._done = BandSums()
+        self._blocks: dict[bytes, int] = {}
+        self._sums: dict[bytes, np.ndarray] = {}
+
+    def add(self, plane: PackedPlane, quantization: np.ndarray) -> None:
+        """Adds one image's component: its packed plane and uint16 [n], its quantisation table."""
+        table = quantization.tobytes()
+        blocks = self._blocks.get(table, 0) + len(plane.dc)
+        if blocks > _MOST_BLOCKS:
+            self._done = self.build()
+            self._blocks, self._sums, blocks = {}, {}, len(plane.dc)
+        self._blocks[table] = blocks
+        if table in self._sums:
+            self._sums[table] += plane.sums
+        else:
+            self._sums[table] = plane.sums.copy()
+
+    def build(self) -> BandSums:
+        """Returns the sums of all that was added."""
+        done = self._done
+        for table, sums in self._sums.items():
+            steps = np.frombuffer(table, np.uint16).tolist()
+            total, squares, zeros = sums.tolist()
+            done += BandSums(
+                self._blocks[table],
+                tuple(step * value for step, value in zip(steps, total)),
+                tuple(step * step * value for step, value in zip(steps, squares)),
+                tuple(zeros),
+            )
+        return done

@@ -1,13 +1,12 @@
-"""What a worker gets to make one shard. Imports no TensorFlow: the parent needs none."""
+"""What a worker gets to make one shard, wherever it runs."""
 
 from __future__ import annotations
 
 import dataclasses
-import pathlib
+from collections.abc import Mapping
 
-from jpegkeras.dataset_info import ClassInfo
 from jpegkeras.transcoding import Transcoding
-from preprocess.plan import ShardPlan
+from preprocess.sources import Container
 
 
 class StoppedError(Exception):
@@ -16,11 +15,23 @@ class StoppedError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class ShardTask:
-    """One shard to make: the images below `root` it takes, and the file in `directory`."""
+    """One shard to make in `directory`, from the `images` (of `size` bytes) that the plan lists.
 
-    shard: ShardPlan
-    root: pathlib.Path
-    directory: pathlib.Path
-    classes: tuple[ClassInfo, ...]
+    `start` and `end`: the bytes of the plan's list that are this shard's. `root`: what the images'
+    paths are below; `containers`: those that the list refers to by number; `opened`: where each is
+    to be opened. `coarse[label]`: the coarse class of a fine one.
+    """
+
+    shard: str
+    split: str
+    images: int
+    size: int
+    start: int
+    end: int
+    directory: str
+    root: str
+    containers: tuple[Container, ...]
+    opened: Mapping[str, str]
+    coarse: tuple[int, ...]
     transcoding: Transcoding
     compression: str

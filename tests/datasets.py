@@ -13,7 +13,7 @@ from PIL import Image
 
 from jpegkeras.dataset_info import COMPRESSIONS, ClassInfo, DatasetInfo, ShardInfo, SplitInfo
 from jpegkeras.jpeg import Component, JpegCoefficients
-from jpegkeras.records import serialize_record
+from jpegkeras.record_format import serialize_record
 from jpegkeras.sampling import COMPONENTS, SAMPLINGS
 from jpegkeras.transcoding import Transcoding, transcode
 

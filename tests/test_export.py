@@ -18,7 +18,7 @@ from jpegkeras.dataset_info import load_dataset_info
 from jpegkeras.errors import InputError
 from jpegkeras.export import DESCRIPTION_FILE, export
 from jpegkeras.input_pipeline import Source, evaluation_batches
-from jpegkeras.records import serialize_record
+from jpegkeras.record_format import serialize_record
 from jpegkeras.transcoding import Transcoding, transcode
 from tests.datasets import draw_jpeg, write_drawn_dataset
 from tests.test_training import run

@@ -17,7 +17,7 @@ from jpegkeras.dataset_info import load_dataset_info
 from jpegkeras.errors import InputError
 from jpegkeras.input_pipeline import parse_central
 from jpegkeras.prediction import load_features, predict_file
-from jpegkeras.records import serialize_record
+from jpegkeras.record_format import serialize_record
 from jpegkeras.transcoding import Transcoding, transcode
 from tests.datasets import draw_jpeg, write_drawn_dataset
 from tests.test_training import run

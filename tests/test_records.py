@@ -7,8 +7,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from jpegkeras import record_format
+from jpegkeras.errors import InputError
 from jpegkeras.jpeg import read_coefficients
-from jpegkeras.records import parse_record, serialize_record
+from jpegkeras.record_format import read_record, serialize_record
+from jpegkeras.records import parse_record
 from jpegkeras.sampling import COMPONENTS
 
 
@@ -36,6 +39,29 @@ def test_round_trip_loses_nothing(quality):
     assert (parsed["label"], parsed["coarse_label"]) == (3, 1)
     if quality == 100:
         assert np.abs(image.components[0].coefficients[..., 1:]).max() > 128
+
+
+@pytest.mark.parametrize("quality", range(1, 101))
+def test_lossless_at_every_quality(quality):
+    rng = np.random.default_rng(quality)
+    height, width = rng.integers(1, 90, 2)
+    pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    if quality % 2:
+        pixels = np.where(pixels > 127, 255, 0).astype(np.uint8)  # the largest coefficients
+    subsampling = ("4:2:0", "4:2:2", "4:4:4")[quality % 3]
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=quality, subsampling=subsampling)
+    image = read_coefficients(out.getvalue())
+    serialized = serialize(image)
+    parsed, record = parse_record(serialized, 64), read_record(serialized)
+    assert (record.image.height, record.image.width) == (height, width)
+    assert record.image.subsampling == parsed["sampling"].numpy().decode() == subsampling
+    for index, (key, component) in enumerate(zip(COMPONENTS, image.components)):
+        again = record.image.components[index]
+        np.testing.assert_array_equal(parsed[key], component.coefficients)
+        np.testing.assert_array_equal(again.coefficients, component.coefficients)
+        np.testing.assert_array_equal(parsed["quantization"][index], component.quantization)
+        np.testing.assert_array_equal(again.quantization, component.quantization)
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 63])
@@ -75,6 +101,69 @@ def test_names_are_bytes():
 def test_the_sampling_is_stored():
     example = tf.train.Example.FromString(serialize(noise_image()))
     assert example.features.feature["image/sampling"].bytes_list.value == [b"4:2:0"]
+
+
+def test_the_bytes_are_those_of_tensorflows_own_message():
+    serialized = serialize(noise_image())
+    example = tf.train.Example.FromString(serialized)
+    assert example.SerializeToString(deterministic=True) == serialized
+    assert example.features.feature["y/overflow/index"].int64_list.value
+    assert example.features.feature["schema"].int64_list.value == [2]
+
+
+def other_version(serialized, version):
+    example = tf.train.Example.FromString(serialized)
+    del example.features.feature["schema"]
+    if version:
+        example.features.feature["schema"].int64_list.value.append(version)
+    return example.SerializeToString()
+
+
+@pytest.mark.parametrize("version", [None, 1, 3])
+def test_another_schema_version_is_refused(version):
+    serialized = other_version(serialize(noise_image()), version)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="another schema version"):
+        parse_record(serialized, 8)
+    dataset = tf.data.Dataset.from_tensors(serialized).map(lambda record: parse_record(record, 8))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="another schema version"):
+        next(iter(dataset))
+    with pytest.raises(InputError, match=f"schema version {version or 'none'}.*reads version 2"):
+        read_record(serialized)
+
+
+def changed(change):
+    example = tf.train.Example.FromString(serialize(noise_image()))
+    change(example.features.feature)
+    return example.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "serialized",
+    [
+        b"\xff",
+        changed(lambda feature: feature.pop("y/dc")),
+        changed(lambda feature: feature["y/shape"].int64_list.value.append(1)),
+        changed(lambda feature: feature["cb/ac"].bytes_list.value.__setitem__(0, b"short")),
+        changed(lambda feature: feature["y/overflow/index"].int64_list.value.append(1 << 40)),
+        changed(lambda feature: feature["quantization"].bytes_list.value.__setitem__(0, b"xx")),
+        changed(lambda feature: feature["image/height"].int64_list.value.__setitem__(0, 4000)),
+        changed(lambda feature: feature["image/sampling"].bytes_list.value.__setitem__(0, b"5")),
+    ],
+)
+def test_what_does_not_hold_together_is_one_error(serialized):
+    with pytest.raises(InputError, match="does not hold together|no serialised"):
+        read_record(serialized)
+
+
+def test_read_record_gives_labels_and_name():
+    record = read_record(serialize(noise_image(), label=7, coarse_label=2, name=b"\xff.jpg"))
+    assert (record.label, record.coarse_label, record.name) == (7, 2, b"\xff.jpg")
+
+
+def test_every_key_is_in_the_docstring():
+    example = tf.train.Example.FromString(serialize(noise_image()))
+    for key in example.features.feature:
+        assert key.split("/")[-1] in record_format.__doc__
 
 
 def test_same_image_same_bytes():

@@ -9,8 +9,9 @@ import importlib
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
+from jpegkeras import command_line
 from jpegkeras.experiments import tables
 from jpegkeras.quiet import quiet_tensorflow
 
@@ -46,4 +47,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

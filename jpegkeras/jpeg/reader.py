@@ -65,10 +65,15 @@ _OFFSETS = slice(
 )
 
 
+# What is wrong with an item, rather than with this machine.
+_ITEM_ERRORS = (OSError, ValueError)
+
+
 class _Options(NamedTuple):
     num_frequencies: int
     fill: bool
     limits: Limits
+    returns_errors: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +154,8 @@ def read_batch(
     on_truncated: Literal["error", "fill"] = "error",
     max_pixels: int = MAX_PIXELS,
     max_scans: int = MAX_SCANS,
-) -> list[JpegCoefficients]:
+    on_error: Literal["raise", "return"] = "raise",
+) -> list[JpegCoefficients | Exception]:
     """Read several JPEGs at once, on several threads.
 
     This is quicker than one by one also on a single thread. Images of a batch may share memory:
@@ -160,6 +166,7 @@ def read_batch(
         num_frequencies: how many coefficients of each block to keep, 1 to 64.
         num_threads: at least 1; by default as many as the process may use processors.
         on_truncated, max_pixels, max_scans: as for read_coefficients.
+        on_error: "return" gives the error of an item that cannot be read in the place of its image.
 
     Returns:
         What read_coefficients returns for each, in order.
@@ -168,6 +175,9 @@ def read_batch(
         JpegError, OSError, ValueError: as read_coefficients, for the first item that fails.
     """
     options = _check_options(num_frequencies, on_truncated, max_pixels, max_scans)
+    if on_error not in ("raise", "return"):
+        raise ValueError(f"on_error must be 'raise' or 'return'; got {on_error!r}.")
+    options = options._replace(returns_errors=on_error == "return")
     if num_threads is None:
         num_threads = _count_processors()
     if num_threads < 1:
@@ -244,10 +254,12 @@ def _cut(items: list, num_threads: int) -> Iterator[list]:
         start += step
 
 
-def _read_slice(items: Sequence[tuple[JpegData, str]], options: _Options) -> list[JpegCoefficients]:
+def _read_slice(
+    items: Sequence[tuple[JpegData, str]], options: _Options
+) -> list[JpegCoefficients | Exception]:
     """Read items, each with what to call it if it is bytes, by as few calls as possible."""
     _announce_kernels()
-    images: list[JpegCoefficients] = []
+    images: list[JpegCoefficients | Exception] = []
     pending: list[_Pending] = []
     pending_bytes = 0  # of files and coefficients
     for item, name in items:
@@ -255,9 +267,11 @@ def _read_slice(items: Sequence[tuple[JpegData, str]], options: _Options) -> lis
             content, source = _load(item, name)
             one = _parse(content, source, options)
             image = _read_alone(content, source, options) if one is None else None
-        except BaseException:
-            _decode(pending, options)  # an item before this one may fail: then that is raised
-            raise
+        except BaseException as error:
+            if not (options.returns_errors and isinstance(error, _ITEM_ERRORS)):
+                _decode(pending, options)  # an item before this one may fail: then that is raised
+                raise
+            one, image = None, error
         if one is not None:
             pending.append(one)
             pending_bytes += len(content)
@@ -370,7 +384,7 @@ def _read_alone(content: bytes, source: str, options: _Options) -> JpegCoefficie
     return read_by_scans(*arguments, salvage=True)
 
 
-def _decode(pending: list[_Pending], options: _Options) -> list[JpegCoefficients]:
+def _decode(pending: list[_Pending], options: _Options) -> list[JpegCoefficients | Exception]:
     if not pending:
         return []
     frequencies = options.num_frequencies
@@ -395,8 +409,13 @@ def _decode(pending: list[_Pending], options: _Options) -> list[JpegCoefficients
     for one, first, is_taken in zip(pending, firsts.tolist(), taken):
         if is_taken:
             images.append(_make_image(one.header, frequencies, out, first))
-        else:
+            continue
+        try:
             images.append(_read_alone(one.content, one.source, options))
+        except _ITEM_ERRORS as error:
+            if not options.returns_errors:
+                raise
+            images.append(error)
     return images
 
 

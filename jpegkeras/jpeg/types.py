@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -191,7 +192,7 @@ class JpegCoefficients:
             return "grayscale"
         return "RGB" if self.rgb else "YCbCr"
 
-    @property
+    @cached_property
     def subsampling(self) -> str:
         """The usual name of the chroma subsampling.
 

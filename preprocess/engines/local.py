@@ -1,7 +1,6 @@
 """Runs shards on the cores of this machine.
 
-Workers are spawned, never forked: TensorFlow does not survive a fork. This module imports no
-TensorFlow, so that the parent process starts at once.
+Workers are spawned, never forked: a process with threads does not survive a fork.
 """
 
 from __future__ import annotations
@@ -12,33 +11,16 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
 
-from jpegkeras.quiet import quiet_tensorflow
+from preprocess.engines.base import WORKER_ENVIRONMENT, Progress, WorkerDiedError, count_cores
 from preprocess.parts import Part
+from preprocess.shards import write_shard
 from preprocess.tasks import ShardTask, StoppedError
 
-# Called with the images done and the bytes read so far.
-Progress = Callable[[int, int], None]
-
 _POLL_SECONDS = 0.2
-# A worker is one core: libraries inside it must not start threads of their own, nor take the GPU.
-_WORKER_ENVIRONMENT = {
-    # quiet_tensorflow has set it in this process, and would leave alone what it finds set.
-    "TF_CPP_MIN_LOG_LEVEL": None,
-    "CUDA_VISIBLE_DEVICES": "",
-    "NUMBA_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-}
-
-
-class WorkerDiedError(RuntimeError):
-    """A worker process ended without saying why: it was killed, or memory ran out."""
 
 
 def run(tasks: Sequence[ShardTask], workers: int, progress: Progress) -> Iterator[Part]:
@@ -48,21 +30,13 @@ def run(tasks: Sequence[ShardTask], workers: int, progress: Progress) -> Iterato
     itself. Closing the iterator, and any exception, ends the workers and drops the shards that they
     were writing. Raises WorkerDiedError if a worker process is killed.
     """
-    workers = min(workers or _count_cores(), len(tasks))
+    workers = min(workers or count_cores(), len(tasks))
     if workers <= 1:
         return _run_here(tasks, progress)
     return _run_workers(tasks, workers, progress)
 
 
-def _count_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _run_here(tasks: Sequence[ShardTask], progress: Progress) -> Iterator[Part]:
-    write_shard = _import_write_shard()
-
     images = size = 0
 
     def report(file_size: int) -> None:
@@ -78,7 +52,7 @@ def _run_here(tasks: Sequence[ShardTask], progress: Progress) -> Iterator[Part]:
 def _run_workers(tasks: Sequence[ShardTask], workers: int, progress: Progress) -> Iterator[Part]:
     context = multiprocessing.get_context("spawn")
     shared = _Shared(context)
-    with _environment(_WORKER_ENVIRONMENT):
+    with _environment(WORKER_ENVIRONMENT):
         pool = futures.ProcessPoolExecutor(workers, context, _start_worker, (shared,))
         try:
             with _interrupts_put_off():
@@ -141,13 +115,7 @@ def _end_with_parent() -> None:
 
 
 def _work(task: ShardTask) -> Part:
-    return _import_write_shard()(task, _Worker.shared.report)
-
-
-def _import_write_shard() -> Callable[[ShardTask, Callable[[int], None]], Part]:
-    with quiet_tensorflow():
-        from preprocess.shards import write_shard
-    return write_shard
+    return write_shard(task, _Worker.shared.report)
 
 
 @contextlib.contextmanager
@@ -174,7 +142,7 @@ def _interrupts_put_off() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(variables: dict[str, str | None]) -> Iterator[None]:
+def _environment(variables: dict[str, str]) -> Iterator[None]:
     """Sets variables of the environment, or removes them; processes started inside inherit it."""
     before = {name: os.environ.get(name) for name in variables}
     _set_environment(variables)

@@ -47,6 +47,28 @@ def test_batch_raises_the_first_error(num_threads, tmp_path):
         read_batch([good, path, good, b"no JPEG"], num_threads=num_threads)
 
 
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_batch_returns_errors_in_their_places(num_threads, tmp_path):
+    good = save(draw_pixels(1, 40, 56))
+    bad = [good[:-200], b"", b"no JPEG", tmp_path / "missing.jpg", good[:100]]
+    items = [good, *bad, good] * 7
+    results = read_batch(items, 64, num_threads, on_error="return")
+    assert len(results) == len(items)
+    for index, (item, result) in enumerate(zip(items, results)):
+        if item is good:
+            np.testing.assert_array_equal(
+                result.components[0].coefficients,
+                read_coefficients(good).components[0].coefficients,
+            )
+            continue
+        expected = FileNotFoundError if isinstance(item, Path) else JpegFormatError
+        assert type(result) is expected
+        if expected is JpegFormatError:
+            assert result.args[0].startswith(f"<bytes {index}>, byte ")
+    with pytest.raises(ValueError, match="on_error must be 'raise' or 'return'; got 'skip'"):
+        read_batch([good], on_error="skip")
+
+
 def test_batch_arguments():
     assert read_batch([]) == []
     with pytest.raises(ValueError, match="num_threads must be at least 1; got 0"):

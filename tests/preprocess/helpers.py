@@ -7,8 +7,10 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl import flags
 from PIL import Image
@@ -16,6 +18,9 @@ from PIL import Image
 from jpegkeras.dataset_info import COMPRESSIONS, DatasetInfo
 from jpegkeras.records import parse_record
 from preprocess import main
+from preprocess.filesystems.local import LocalFileSystem
+from preprocess.plan import make_plan
+from preprocess.sources import list_source
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -59,6 +64,19 @@ def write_classes(folder, counts, **options):
     return write_files(folder, files)
 
 
+def plan_of(config):
+    """The plan of a job, as the job itself makes it."""
+    return make_plan(config, list_source(config.source))
+
+
+def reverse_listings(monkeypatch):
+    """Makes the disk list its files in another order."""
+    walk = LocalFileSystem.walk
+    monkeypatch.setattr(
+        LocalFileSystem, "walk", lambda self, path: reversed(list(walk(self, path)))
+    )
+
+
 def hash_of(name):
     return sum(ord(letter) * 1000 for letter in name)
 
@@ -73,8 +91,8 @@ def run_main(*arguments):
 def start_main(*arguments, before="", **options):
     """Starts the command line as a process of its own; `before` is Python code to run first."""
     code = (
-        f"{before}\nimport sys\nfrom absl import app, flags\nfrom preprocess import main\n"
-        "main.define_flags(flags.FLAGS)\nsys.exit(app.run(main.main))"
+        f"{before}\nfrom absl import flags\nfrom jpegkeras import command_line\n"
+        "from preprocess import main\nmain.define_flags(flags.FLAGS)\ncommand_line.run(main.main)"
     )
     # A job with worker processes needs a main module that can be imported again.
     command = ["-c", code] if before else ["-m", "preprocess.main"]
@@ -118,3 +136,39 @@ def contents(directory):
         for path in directory.rglob("*")
         if path.is_file()
     }
+
+
+def children_of(process):
+    path = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(number) for number in path.read_text().split()]
+
+
+def workers_of(process):
+    """The process numbers of a job's workers; Python keeps a resource tracker beside them."""
+    return [number for number in children_of(process) if "spawn_main" in command_of(number)]
+
+
+def command_of(number):
+    try:
+        return pathlib.Path(f"/proc/{number}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def is_running(number):
+    try:
+        return "\nState:\tZ" not in pathlib.Path(f"/proc/{number}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+needs_proc = pytest.mark.skipif(
+    not pathlib.Path("/proc/self/task").exists(), reason="needs /proc to find the workers"
+)

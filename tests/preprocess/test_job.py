@@ -22,16 +22,17 @@ from jpegkeras.files import locked
 from jpegkeras.jpeg import read_coefficients
 from jpegkeras.sampling import COMPONENTS
 from jpegkeras.transcoding import Transcoding
-from preprocess import job, output, sources
+from preprocess import job, output
 from preprocess.config import PreprocessConfig
 from preprocess.engines import local
-from preprocess.plan import make_plan
 from tests.preprocess.helpers import (
     contents,
     draw,
     encode,
+    plan_of,
     read_shard,
     read_split,
+    reverse_listings,
     run_main,
     write_classes,
     write_files,
@@ -106,7 +107,7 @@ def rejected_rows(directory):
 
 
 def test_shards_and_records_are_those_of_the_plan(config, info):
-    plan = make_plan(config)
+    plan = plan_of(config)
     assert sorted(contents(config.output_dir)) == [
         "dataset.json",
         "rejected.csv",
@@ -127,7 +128,7 @@ def test_dataset_json_tells_the_truth(config, info, records):
     assert info.classes == (ClassInfo("a", "a", 0), ClassInfo("b", "b", 1))
     assert info.transcoding == dataclasses.asdict(Transcoding())
     assert info.jpegkeras_version == jpegkeras.__version__
-    assert info.settings["seed"] == 0 and info.settings["input_dir"] == config.input_dir
+    assert info.settings["seed"] == 0 and info.settings["source"] == {"input_dir": config.input_dir}
     for name, split in info.splits.items():
         labels = [record["label"] for record in read_split(config.output_dir, info, name)]
         assert split.records == len(labels) == sum(shard.records for shard in split.shards)
@@ -185,7 +186,7 @@ def test_counts_by_route_and_reason(info):
 
 
 def test_rejected_files_are_listed_with_their_reasons(config, info):
-    splits = {i.path: s.split for s in make_plan(config).shards for i in s.images}
+    splits = {i.path: s.split for s in plan_of(config).shards for i in s.images}
     rows = {row["path"]: row for row in rejected_rows(config.output_dir)}
     assert set(rows) == set(REJECTED)
     for path, row in rows.items():
@@ -204,6 +205,8 @@ def test_statistics_are_those_of_the_train_records(config, info):
         statistics = info.statistics[key]
         np.testing.assert_allclose(statistics["mean"], values.mean(axis=0), atol=1e-9)
         np.testing.assert_allclose(statistics["std"], values.std(axis=0), atol=1e-6)
+        np.testing.assert_allclose(statistics["zeros"], (values == 0).mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(statistics["energy"], (values**2).mean(axis=0), rtol=1e-12)
 
 
 def test_arithmetic_coding_is_reencoded(tmp_path):
@@ -291,8 +294,7 @@ def test_a_data_set_from_before_a_setting_existed(tmp_path):
 
 
 def test_same_bytes_whatever_the_listing_order(config, info, tmp_path, monkeypatch):
-    below = sources._files_below
-    monkeypatch.setattr(sources, "_files_below", lambda path: sorted(below(path), reverse=True))
+    reverse_listings(monkeypatch)
     again = dataclasses.replace(config, output_dir=str(tmp_path))
     job.run(again)
     assert contents(tmp_path) == contents(config.output_dir)
@@ -335,9 +337,17 @@ def test_csv_with_a_missing_file(tmp_path):
 def test_pipes_and_folders_are_rejected_rather_than_waited_for(tmp_path):
     folder = write_classes(tmp_path / "in", {"a": 8})
     os.mkfifo(folder / "a/pipe.jpg")
-    config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out", max_rejected=0.5)
-    assert job.run(config).info.counts["rejected"] == 1
-    assert rejected_rows(tmp_path / "out")[0]["reason"] == "not a regular file"
+    (folder / "a/folder.jpg").mkdir()
+    names = [*(f"a_{i}" for i in range(8)), "pipe", "folder"]
+    rows = [f"a/{name}.jpg,a" for name in names]
+    (folder / "list.csv").write_text("\n".join(["path,label", *rows]))
+    out = tmp_path / "out"
+    config = settings_of(input_csv=f"{folder}/list.csv", output_dir=f"{out}", max_rejected=0.5)
+    assert job.run(config).info.counts["rejected"] == 2
+    assert {row["path"]: row["reason"] for row in rejected_rows(out)} == {
+        "a/pipe.jpg": "not a regular file",
+        "a/folder.jpg": "not a regular file",
+    }
 
 
 def test_an_unexpected_error_rejects_one_file(tmp_path, monkeypatch):
@@ -418,9 +428,9 @@ def test_finished_changed_and_overwritten(tmp_path):
 def test_a_half_made_data_set_of_other_settings(tmp_path, monkeypatch):
     folder = write_classes(tmp_path / "in", {"a": 6})
     config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out")
-    plan = make_plan(config)
+    plan = plan_of(config)
     (tmp_path / "out").mkdir()
-    assert output.prepare(tmp_path / "out", plan, overwrite=False) is output.State.NEW
+    assert output.prepare(f"{tmp_path}/out", plan, overwrite=False)[0] is output.State.NEW
     with pytest.raises(InputError, match="seed was 0 and is now 1"):
         job.run(dataclasses.replace(config, seed=1))
     monkeypatch.setattr(jpegkeras, "__version__", "99")
@@ -461,13 +471,15 @@ def test_what_killed_workers_leave_is_removed(tmp_path, monkeypatch):
     with pytest.raises(local.WorkerDiedError):
         job.run(settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out"))
     # Names that are not ours stay.
-    assert sorted(contents(tmp_path / "out")) == sorted([*left[1:], "plan.json", "rejected.csv"])
+    assert sorted(contents(tmp_path / "out")) == sorted(
+        [*left[1:], ".plan/images.jsonl", ".plan/plan.json", "rejected.csv"]
+    )
 
 
 def test_killed_before_dataset_json(config, info, tmp_path, monkeypatch):
     again = dataclasses.replace(config, output_dir=str(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(type(info), "save", lambda *_: 1 / 0)
+        patch.setattr(type(info), "to_json", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             job.run(again)
     made = {path: path.stat().st_ino for path in tmp_path.glob("*.tfrecord")}
@@ -483,10 +495,10 @@ def test_killed_before_the_working_files_are_removed(config, info, tmp_path, mon
         patch.setattr(output, "remove_working_files", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             job.run(again)
-    assert (tmp_path / "plan.json").exists() and (tmp_path / ".parts").exists()
+    assert (tmp_path / ".plan").exists() and (tmp_path / ".parts").exists()
     assert job.run(again).finished_before
     assert contents(tmp_path) == contents(config.output_dir)
-    assert not (tmp_path / ".parts").exists()
+    assert not (tmp_path / ".parts").exists() and not (tmp_path / ".plan").exists()
 
 
 def test_a_class_without_train_images_is_told(tmp_path, capsys):

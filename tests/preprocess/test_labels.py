@@ -26,6 +26,23 @@ def test_without_labels_each_class_is_its_own_coarse_class():
     assert coarse == ("a", "b")
 
 
+def test_classes_that_are_numbers_are_sorted_as_such(tmp_path):
+    assert [entry.name for entry in make_classes(["10", "9", "09", "100", "1"], None)[0]] == [
+        "1",
+        "09",
+        "9",
+        "10",
+        "100",
+    ]
+    for odd in ("x", "-1", "1.5", "\u0663"):
+        ids = ["10", "9", odd]
+        assert [entry.name for entry in make_classes(ids, None)[0]] == sorted(ids)
+    (tmp_path / "labels.csv").write_text("class,name,coarse\n10,ten,b\n9,nine,a\n")
+    classes, coarse = make_classes(["10", "9"], tmp_path / "labels.csv")
+    assert classes == (ClassInfo("9", "nine", 0), ClassInfo("10", "ten", 1))
+    assert coarse == ("a", "b")
+
+
 def test_unknown_class_is_named_with_the_file(tmp_path):
     (tmp_path / "labels.csv").write_text(TABLE)
     with pytest.raises(InputError, match=r"labels\.csv: the data has the unknown class 'n7'"):

@@ -32,7 +32,7 @@ def error_of(capsys, *arguments):
     ("arguments", "message"),
     [
         ([], "--output_dir is missing"),
-        (["--output_dir=o"], "--input_dir (a folder with one folder a class) or --input_csv is"),
+        (["--output_dir=o"], "--input_dir (a folder with one folder a class), --input_csv, --in"),
         (["--output_dir=o", "--input_dir=i", "--quality=101"], "quality must be from 1 to 100"),
         (["--output_dir=o", "--input_dir=i", "--smallest_side=0"], "smallest_side must be at"),
         (["--output_dir=o", "--input_dir=i", "--num_frequencies=65"], "num_frequencies must be"),
@@ -103,7 +103,7 @@ def test_what_cannot_be_written_is_one_line(capsys, tmp_path, folder, monkeypatc
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("jpegkeras.files.os.fsync", fail)
+    monkeypatch.setattr("preprocess.filesystems.local.os.fsync", fail)
     line = error_of(capsys, f"--input_dir={folder}", f"--output_dir={tmp_path}/out")
     assert "No space left on device" in line
 
@@ -127,14 +127,20 @@ def test_progress_in_lines_without_a_terminal(capsys, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("size", [{"smallest_side": 5}, {"downscale": 4}])
-def test_every_flag_reaches_the_config(size):
+# Of flags that exclude each other.
+CHOICES = [
+    {"smallest_side": 5, "input_dir": "i", "input_csv": "c", "workers": 10},
+    {"downscale": 4, "input_tar": "i", "test_tar": "t", "test_labels": "l", "engine": "local"},
+    {"input_tfrecords": "r", "test_tfrecords": "s", "engine": "beam", "beam_options": "--x=1"},
+]
+
+
+@pytest.mark.parametrize("chosen", CHOICES)
+def test_every_flag_reaches_the_config(chosen):
     values = flags.FlagValues()
     main.define_flags(values)
     given = {
-        **size,
-        "input_dir": "i",
-        "input_csv": "c",
+        **chosen,
         "output_dir": "o",
         "labels": "l",
         "quality": 6,
@@ -145,13 +151,12 @@ def test_every_flag_reaches_the_config(size):
         "test_fraction": 0.25,
         "train_shards": 8,
         "test_shards": 9,
-        "workers": 10,
         "seed": 11,
         "max_rejected": 0.5,
         "overwrite": True,
     }
     values(["main", *(f"--{name}={value}" for name, value in given.items())])
-    assert set(values.flag_values_dict()) == {*given, "smallest_side", "downscale"}
+    assert set(values.flag_values_dict()) == {*given, *(key for some in CHOICES for key in some)}
     config = main._make_config(["main"], values)
     transcoding = config.transcoding
     for name, value in given.items():

@@ -8,18 +8,24 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
-import pathlib
 import signal
 import threading
-import time
 
 import pytest
 
 from preprocess import job
 from preprocess.config import PreprocessConfig
-from preprocess.engines.local import WorkerDiedError
-from preprocess.plan import make_plan
-from tests.preprocess.helpers import contents, start_main, write_classes
+from preprocess.engines.base import WorkerDiedError
+from tests.preprocess.helpers import (
+    children_of,
+    contents,
+    is_running,
+    needs_proc,
+    plan_of,
+    start_main,
+    wait_until,
+    write_classes,
+)
 
 # Makes the process kill itself, as nothing else can at a chosen place, at the 8th image.
 KILLED_AT_THE_8TH = """
@@ -61,35 +67,11 @@ def arguments(config, directory, workers):
     ]
 
 
-def children_of(process):
-    path = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(number) for number in path.read_text().split()]
-
-
-def wait_until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
 def wait_for_workers(process):
     """Waits until two workers run: each has its own children entry beside the resource tracker."""
     wait_until(lambda: process.poll() is not None or len(children_of(process)) >= 3)
     assert process.poll() is None, process.communicate()
     return children_of(process)
-
-
-def is_running(number):
-    try:
-        return "\nState:\tZ" not in pathlib.Path(f"/proc/{number}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-needs_proc = pytest.mark.skipif(
-    not pathlib.Path("/proc/self/task").exists(), reason="needs /proc to find the workers"
-)
 
 
 def test_killed_worker_then_two_workers_make_the_same_bytes(config, expected, tmp_path):
@@ -115,7 +97,7 @@ def test_killed_job_continues_and_keeps_what_is_done(config, expected, tmp_path,
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
     # Shards of 4: one whole, and the 8th image is in the second.
-    first = make_plan(config).shards[0].file
+    first = plan_of(config).shards[0].file
     assert sorted(path.name for path in (tmp_path / ".parts").iterdir()) == [f"{first}.json"]
     assert len(list(tmp_path.glob("*.tmp"))) == 1
     assert not (tmp_path / "dataset.json").exists()
@@ -129,7 +111,7 @@ def test_killed_job_continues_and_keeps_what_is_done(config, expected, tmp_path,
 def test_a_shard_that_was_cut_off_is_made_again(config, expected, tmp_path):
     process = start_main(*arguments(config, tmp_path, workers=1), before=KILLED_AT_THE_8TH)
     process.communicate(timeout=120)
-    shard = tmp_path / make_plan(config).shards[0].file
+    shard = tmp_path / plan_of(config).shards[0].file
     shard.write_bytes(shard.read_bytes()[:-1])
     job.run(dataclasses.replace(config, output_dir=str(tmp_path)))
     assert contents(tmp_path) == expected

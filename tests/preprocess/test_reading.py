@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+import zipfile
+
+import pytest
+
+from jpegkeras.errors import InputError
+from preprocess.reading import SourceReader
+from preprocess.sources import Container, SourceFile, SourceSpec, list_csv, list_source
+from tests.preprocess.helpers import write_files
+from tests.preprocess.sources_helpers import (
+    PACK,
+    REMOTE,
+    list_and_read,
+    serve_remotely,
+    tar_bytes,
+    write,
+    zip_bytes,
+)
+
+
+def listed(folder, name):
+    """A file as a listing of its folder has it."""
+    status = (folder / name).stat()
+    return SourceFile(name, "a", None, status.st_size, status.st_mtime_ns)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_files(tmp_path, {"a/1.jpg": b"x" * 1234, "a/2.jpg": b"second"})
+
+
+def test_files_of_their_own(folder):
+    for root in (str(folder), f"{folder}/"):
+        with SourceReader(root, {}) as reader:
+            assert reader.read(listed(folder, "a/1.jpg")) == b"x" * 1234
+            assert reader.read(listed(folder, "a/2.jpg")) == b"second"
+            assert reader.read(listed(folder, "a/2.jpg")._replace(modified=0)) == b"second"
+
+
+def test_a_file_of_several_megabytes(folder):
+    (folder / "large").write_bytes(bytes(range(256)) * (1 << 15))
+    with SourceReader(str(folder), {}) as reader:
+        assert reader.read(listed(folder, "large")) == (folder / "large").read_bytes()
+
+
+def change_size(path):
+    path.write_bytes(b"x" * 1300)
+
+
+def change_time(path):
+    os.utime(path, ns=(5, 1_700_000_000_000_000_007))
+
+
+def make_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def make_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (change_size, ValueError, "^changed since it was listed: 1,234 bytes then, 1,300 now$"),
+        (
+            change_time,
+            ValueError,
+            r"^changed since it was listed: modified at 2023-11-14 22:13:20\.000000007 UTC, then ",
+        ),
+        (make_pipe, ValueError, "^not a regular file$"),
+        (make_folder, ValueError, "^not a regular file$"),
+        (os.unlink, FileNotFoundError, "No such file or directory"),
+    ],
+)
+def test_files_that_change_after_the_listing(folder, change, error, message):
+    image = listed(folder, "a/1.jpg")
+    change(folder / "a/1.jpg")
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    with SourceReader(str(folder), {}) as reader:
+        with pytest.raises(error, match=message) as raised:
+            reader.read(image)
+        assert not isinstance(raised.value, InputError)
+        assert reader.read(listed(folder, "a/2.jpg")) == b"second"
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+def test_a_file_that_may_not_be_read():
+    user = os.geteuid()
+    # Not pytest's own folder, which another user may not even enter.
+    with tempfile.TemporaryDirectory() as name:
+        folder = write_files(name, {"1.jpg": b"1"})
+        folder.chmod(0o755)
+        (folder / "1.jpg").chmod(0)
+        image = listed(folder, "1.jpg")
+        try:
+            os.seteuid(user or 65534)  # root may read everything
+            with SourceReader(str(folder), {}) as reader, pytest.raises(PermissionError):
+                reader.read(image)
+        finally:
+            os.seteuid(user)
+
+
+def test_a_file_that_shrinks_while_it_is_read(folder, monkeypatch):
+    image = listed(folder, "a/1.jpg")
+    data = [b"x" * 1000, b""]
+    monkeypatch.setattr("preprocess.reading.os.read", lambda descriptor, size: data.pop(0))
+    with (
+        SourceReader(str(folder), {}) as reader,
+        pytest.raises(ValueError, match="1,234 bytes then, 1,000 now"),
+    ):
+        reader.read(image)
+
+
+def test_what_was_missing_stays_missing(folder):
+    (folder / "list.csv").write_text("path,label\nlate.jpg,a\n")
+    (image,) = list_csv(folder / "list.csv").files
+    (folder / "late.jpg").write_bytes(b"here by now")
+    with SourceReader(str(folder), {}) as reader, pytest.raises(FileNotFoundError, match="No such"):
+        reader.read(image)
+
+
+def test_ranges_of_archives_and_of_their_unpacked_form(tmp_path):
+    path = write(tmp_path / "x.tar.gz", PACK["gzip"](b"..image.."))
+    image = SourceFile("a", "a", None, 5, container=path, offset=2)
+    write(tmp_path / "elsewhere", b"..image..")
+    container = Container(path, 1, 1, "gzip")  # what is unpacked is not compared with it
+    with SourceReader("", {path: f"{tmp_path}/elsewhere"}, [container]) as reader:
+        assert reader.read(image) == b"image"
+        with pytest.raises(ValueError, match="ends early: 1 of its 5 bytes are there"):
+            reader.read(image._replace(offset=8))
+    with SourceReader(str(tmp_path), {}) as reader:
+        assert reader.read(image._replace(container="elsewhere")) == b"image"
+
+
+def test_a_container_that_changed_or_went_is_no_fault_of_one_image(tmp_path):
+    path = write(tmp_path / "x.tar", tar_bytes([("a/1.jpg", b"1")]))
+    listing = list_source(SourceSpec(input_tar=path))
+    with SourceReader("", {}, listing.containers) as reader:
+        assert reader.read(listing.files[0]) == b"1"
+    os.utime(path, ns=(0, 0))
+    with (
+        SourceReader("", {path: path}, listing.containers) as reader,
+        pytest.raises(InputError, match=r"x\.tar: changed since it was listed: modified at 1970"),
+    ):
+        reader.read(listing.files[0])
+    (tmp_path / "x.tar").unlink()
+    for containers in (listing.containers, ()):
+        with (
+            SourceReader("", {}, containers) as reader,
+            pytest.raises(InputError, match=r"x\.tar: cannot be opened \(No such file"),
+        ):
+            reader.read(listing.files[0])
+
+
+def test_deflated_images_that_are_not_what_the_index_says(tmp_path):
+    path = write(tmp_path / "x.zip", zip_bytes([("a/1.jpg", b"1" * 500), ("a/2.jpg", b"")]))
+    listing, contents = list_and_read(input_tar=path)
+    assert contents == {"a/1.jpg": b"1" * 500, "a/2.jpg": b""}
+    image = listing.files[0]
+    assert image.packed_size > 0
+    with SourceReader("", {}) as reader:
+        for size in (0, 499, 501):
+            with pytest.raises(ValueError, match=f"it should unpack to {size} bytes"):
+                reader.read(image._replace(size=size))
+        with pytest.raises(ValueError, match="it should unpack to 500 bytes"):
+            reader.read(image._replace(packed_size=image.packed_size - 1))
+        with pytest.raises(ValueError, match="damaged in its archive"):
+            reader.read(image._replace(offset=image.offset + 1))
+
+
+def test_threads_share_a_reader(tmp_path, monkeypatch):
+    serve_remotely(monkeypatch, tmp_path)
+    tree = {f"a/{index}.jpg": bytes([index]) * (index + 1) * 50 for index in range(100)}
+    paths = [write(tmp_path / "x.tar", tar_bytes(tree.items())), f"{REMOTE}/x.tar"]
+    for path in paths:
+        listing = list_source(SourceSpec(input_tar=path))
+        wrong = []
+        with SourceReader("", {}, listing.containers) as reader:
+
+            def read_all(files=listing.files, reader=reader, wrong=wrong):
+                for file in files:
+                    if reader.read(file) != tree[file.path]:
+                        wrong.append(file)
+
+            threads = [threading.Thread(target=read_all) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert not wrong
+
+
+def test_one_descriptor_a_container_until_the_end(tmp_path):
+    tree = {f"a/{index}.jpg": b"1" for index in range(5)}
+    path = write(tmp_path / "x.tar", tar_bytes(tree.items()))
+    listing = list_source(SourceSpec(input_tar=path))
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    reader = SourceReader("", {})
+    for file in listing.files:
+        reader.read(file)
+        assert len(os.listdir("/proc/self/fd")) == before + 1  # noqa: PTH208
+    reader.close()
+    reader.close()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_files_elsewhere(tmp_path, monkeypatch):
+    system = serve_remotely(monkeypatch, write_files(tmp_path, {"d/a/1.jpg": b"123"}))
+    image = SourceFile("a/1.jpg", "a", None, 3)
+    with SourceReader(f"{REMOTE}/d", {}) as reader:
+        assert reader.read(image) == b"123"
+        with pytest.raises(ValueError, match="changed since it was listed: 4 bytes then, 3 now"):
+            reader.read(image._replace(size=4))
+        with pytest.raises(FileNotFoundError):
+            reader.read(image._replace(path="a/none.jpg"))
+    with SourceReader("", {}) as reader:
+        assert reader.read(image._replace(path=f"{REMOTE}/d/a/1.jpg")) == b"123"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/1.jpg", b"1" * 100)
+    write(tmp_path / "d/x.zip", out.getvalue())
+    assert list_and_read(input_tar=f"{REMOTE}/d/x.zip")[1] == {"a/1.jpg": b"1" * 100}
+    assert system.opened.count(f"{REMOTE}/d/a/1.jpg") == 3
