@@ -24,6 +24,7 @@ import numpy as np
 
 from jpegkeras.errors import InputError
 from jpegkeras.example_proto import Example
+from jpegkeras.example_wire import Value, serialize_example
 from jpegkeras.jpeg import Component, JpegCoefficients
 from jpegkeras.packing import PackedPlane, pack, unpack
 from jpegkeras.sampling import COMPONENTS, chroma_ratio
@@ -81,34 +82,26 @@ def serialize_packed(image: PackedImage, *, label: int, coarse_label: int, name:
 
     `name` is the path of the source file as bytes, since file names need not be UTF-8.
     """
-    example = Example()
-    feature = example.features.feature
-    for key, number in (
-        (SCHEMA, SCHEMA_VERSION),
-        (HEIGHT, image.height),
-        (WIDTH, image.width),
-        (LABEL, label),
-        (COARSE_LABEL, coarse_label),
-        (NUM_FREQUENCIES, image.quantization.shape[1]),
-    ):
-        feature[key].int64_list.value.append(number)
-    for key, data in (
-        (SAMPLING, image.sampling.encode()),
-        (NAME, name),
-        (QUANTIZATION, image.quantization.astype("<u2", copy=False).tobytes()),
-    ):
-        feature[key].bytes_list.value.append(data)
+    features: dict[str, Value] = {
+        SCHEMA: (SCHEMA_VERSION,),
+        HEIGHT: (image.height,),
+        WIDTH: (image.width,),
+        LABEL: (label,),
+        COARSE_LABEL: (coarse_label,),
+        NUM_FREQUENCIES: (image.quantization.shape[1],),
+        SAMPLING: image.sampling.encode(),
+        NAME: name,
+        QUANTIZATION: image.quantization.astype("<u2", copy=False),
+    }
     for key, plane in zip(COMPONENTS, image.planes):
-        dc = plane.dc.astype("<i2", copy=False)
-        feature[f"{key}/shape"].int64_list.value.extend(plane.shape)
-        feature[f"{key}/dc"].bytes_list.value.append(dc.tobytes())
-        feature[f"{key}/ac"].bytes_list.value.append(plane.ac.tobytes())
+        features[f"{key}/shape"] = plane.shape
+        features[f"{key}/dc"] = plane.dc.astype("<i2", copy=False)
+        features[f"{key}/ac"] = plane.ac
         if plane.overflow_index.size:
             # Mostly there is none, and of a small image the keys alone are a good part.
-            index, value = plane.overflow_index.tolist(), plane.overflow_value.tolist()
-            feature[f"{key}/overflow/index"].int64_list.value.extend(index)
-            feature[f"{key}/overflow/value"].int64_list.value.extend(value)
-    return example.SerializeToString(deterministic=True)
+            features[f"{key}/overflow/index"] = plane.overflow_index.tolist()
+            features[f"{key}/overflow/value"] = plane.overflow_value.tolist()
+    return serialize_example(features)
 
 
 def serialize_record(

@@ -22,10 +22,18 @@ from preprocess import output, report
 from preprocess.config import PreprocessConfig
 from preprocess.engines import local
 from preprocess.filesystems import filesystem_of, is_remote, join
+from preprocess.labels import read_labels
 from preprocess.output import ShardRange
 from preprocess.parts import Part, load_part
 from preprocess.plan import Plan, classes_without_training, make_plan, simple_settings
-from preprocess.sources import SPLITS, TRAIN, find_containers, list_source, open_containers
+from preprocess.sources import (
+    SPLITS,
+    TRAIN,
+    Container,
+    find_containers,
+    list_source,
+    open_containers,
+)
 from preprocess.statistics import BandSums
 from preprocess.tables import format_table
 from preprocess.tasks import ShardTask
@@ -66,7 +74,11 @@ def run(config: PreprocessConfig) -> Result:
     info = None if config.overwrite else output.load_info(directory)
     if info and output.is_finished_as(info, simple_settings(config), inputs):
         return Result(info, finished_before=True)
-    with open_containers(find_containers(config.source) or ()) as opened:
+    if config.labels:
+        read_labels(config.labels)  # before the listing, which may take minutes
+    containers = find_containers(config.source) or ()
+    _check_reachable(config, containers)
+    with open_containers(containers) as opened:
         plan = make_plan(config, list_source(config.source, opened))
         with _held(directory):
             state, ranges = output.prepare(directory, plan, overwrite=config.overwrite)
@@ -84,6 +96,16 @@ def run(config: PreprocessConfig) -> Result:
         bytes_in=sum(part.bytes_in for part in parts),
         bytes_out=sum(part.bytes_out for part in parts),
     )
+
+
+def _check_reachable(config: PreprocessConfig, containers: Sequence[Container]) -> None:
+    packed = [entry for entry in containers if entry.compression]
+    if packed and config.engine != "local":
+        raise InputError(
+            f"{packed[0].path}: --engine={config.engine} cannot read it, since it is compressed as "
+            f"a whole ({packed[0].compression}), and only this machine's memory would hold what is "
+            "in it. Uncompress it first, or use --engine=local."
+        )
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ def make_classes(
     if labels is None:
         classes = tuple(ClassInfo(name, name, index) for index, name in enumerate(ids))
         return classes, tuple(ids)
-    table = _read_labels(labels)
+    table = read_labels(labels)
     for name in ids:
         if name not in table:
             raise InputError(
@@ -46,7 +46,8 @@ def _sort_ids(ids: Collection[str]) -> list[str]:
     return sorted(ids)
 
 
-def _read_labels(path: str | os.PathLike) -> dict[str, tuple[str, str]]:
+def read_labels(path: str | os.PathLike) -> dict[str, tuple[str, str]]:
+    """Returns class → (title, coarse class). Raises InputError for a bad CSV."""
     table: dict[str, tuple[str, str]] = {}
     for line, row in read_table(path, COLUMNS):
         name, title, coarse = (row[column].strip() for column in COLUMNS)

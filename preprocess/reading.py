@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import functools
 import os
 import stat
 import threading
+import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 from typing import TYPE_CHECKING, Protocol
 
 from jpegkeras.errors import InputError
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 _RAW_DEFLATE = -zlib.MAX_WBITS
 _SECOND = 1_000_000_000
+# Of an image, on an average: then it comes from no memory of this machine.
+_SLOW_SECONDS = 300e-6
+_THREADS = 16
 # A pipe is not waited for.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK
 
@@ -66,6 +72,41 @@ class SourceReader:
         if is_remote(path):
             return _read_remote(path, image.size)
         return _read_file(path, image.size, image.modified)
+
+    def read_chunks(
+        self, images: Sequence[Image], size: int
+    ) -> Iterator[tuple[Sequence[Image], list[bytes | Exception]]]:
+        """Yields so many images at a time with the bytes of each, or the error that `read` raises.
+
+        Where reading takes long, since a disk must seek or a server answer, several threads read
+        side by side, and ahead. Raises InputError as `read` does.
+        """
+        chunks = [images[start : start + size] for start in range(0, len(images), size)]
+        ahead = None
+        for chunk, following in zip(chunks, [*chunks[1:], ()]):
+            start = time.perf_counter()
+            if ahead is None:
+                results = [self._attempt(image) for image in chunk]
+                slow = time.perf_counter() - start > _SLOW_SECONDS * len(chunk)
+            else:
+                results = [future.result() for future in ahead]
+            if slow:
+                ahead = [self._threads.submit(self._attempt, image) for image in following]
+            yield chunk, results
+
+    def _attempt(self, image: Image) -> bytes | Exception:
+        try:
+            return self.read(image)
+        except InputError:
+            raise
+        except (OSError, ValueError) as error:
+            return error
+
+    @functools.cached_property
+    def _threads(self) -> futures.ThreadPoolExecutor:
+        threads = futures.ThreadPoolExecutor(_THREADS)
+        self._stack.callback(threads.shutdown, cancel_futures=True)
+        return threads
 
     def close(self) -> None:
         """Closes the containers."""

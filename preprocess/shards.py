@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
-from jpegkeras.errors import InputError
+from jpegkeras.batch_transcoding import BatchTranscoder
 from jpegkeras.jpeg import JpegError
 from jpegkeras.record_format import pack_image, serialize_packed
 from jpegkeras.tfrecord_files import RecordFileWriter
-from jpegkeras.transcoding import transcode
+from jpegkeras.transcoding import Transcoded
 from preprocess.filesystems import filesystem_of, join
 from preprocess.parts import Part, PartBuilder, load_part, save_part
 from preprocess.plan import PlannedImage, parse_images
@@ -20,19 +20,23 @@ from preprocess.tasks import ShardTask
 from preprocess.workplace import images_path
 from preprocess.writing import replacing
 
+# Images that are read and transcoded together.
+_CHUNK = 32
+
 
 def write_shard(task: ShardTask, report: Callable[[int], None]) -> Part:
     """Writes the shard, then its part, and returns the part; if they are there, returns it at once.
 
     `report` is called after each image with the bytes of its file. A file that cannot be used is
-    noted in the part with its reason. Raises OSError where the shard cannot be written; whatever
-    `report` raises drops the shard.
+    noted in the part with its reason. Raises OSError where the shard cannot be written; InputError
+    for an archive that changed; whatever `report` raises drops the shard.
     """
     part = load_part(task.directory, task.shard)
     if part is not None:
         return part
     images = _read_plan(task)
     builder = PartBuilder(task.shard, task.split, len(task.coarse))
+    transcoder = BatchTranscoder(task.transcoding)
     # What Pillow warns of (odd EXIF, large images) is nothing that the user of this job can act on.
     with (
         replacing(join(task.directory, task.shard)) as temporary,
@@ -41,9 +45,10 @@ def write_shard(task: ShardTask, report: Callable[[int], None]) -> Part:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
-        for image in images:
-            _add_image(task, image, reader, builder, writer)
-            report(max(0, image.size))
+        for chunk, contents in reader.read_chunks(images, _CHUNK):
+            for image, data, result in _transcode(chunk, contents, transcoder):
+                _add_image(task, image, data, result, builder, writer)
+                report(max(0, image.size))
         writer.close()
         part = builder.build(writer.sha256, writer.size)
     save_part(task.directory, part)
@@ -58,33 +63,39 @@ def _read_plan(task: ShardTask) -> list[PlannedImage]:
     return parse_images(data, [entry.path for entry in task.containers])
 
 
+def _transcode(
+    images: Sequence[PlannedImage],
+    contents: Sequence[bytes | Exception],
+    transcoder: BatchTranscoder,
+) -> Iterator[tuple[PlannedImage, bytes | Exception, Transcoded | Exception]]:
+    """Yields each image with what was read of it and what became of that."""
+    transcoded = iter(
+        transcoder.transcode([data for data in contents if not isinstance(data, Exception)])
+    )
+    for image, data in zip(images, contents):
+        yield image, data, data if isinstance(data, Exception) else next(transcoded)
+
+
 def _add_image(
     task: ShardTask,
     image: PlannedImage,
-    reader: SourceReader,
+    data: bytes | Exception,
+    result: Transcoded | Exception,
     builder: PartBuilder,
     writer: RecordFileWriter,
 ) -> None:
-    try:
-        data = reader.read(image)
-        transcoded = transcode(data, task.transcoding)
-        packed = pack_image(transcoded.image)
-        record = serialize_packed(
-            packed,
-            label=image.label,
-            coarse_label=task.coarse[image.label],
-            name=os.fsencode(image.path),
-        )
-    except InputError:  # an archive that changed, with all of its images
-        raise
-    except (OSError, ValueError) as error:
-        builder.reject(image.path, image.label, _without_path(error))
+    if isinstance(result, Exception):
+        builder.reject(image.path, image.label, _without_path(result))
         return
-    except Exception as error:  # One odd file must not stop a job over a million files.
-        builder.reject(image.path, image.label, RuntimeError(f"unexpected error: {error!r}"))
-        return
+    packed = pack_image(result.image)
+    record = serialize_packed(
+        packed,
+        label=image.label,
+        coarse_label=task.coarse[image.label],
+        name=os.fsencode(image.path),
+    )
     writer.write(record)
-    builder.add_route(transcoded.route, transcoded.reasons)
+    builder.add_route(result.route, result.reasons)
     builder.add_record(image.label, (packed.height, packed.width), len(data))
     if task.split == TRAIN:
         builder.add_sums(packed)
@@ -94,4 +105,8 @@ def _without_path(error: Exception) -> Exception:
     """Returns an error without the name of the file, which stands beside the reason anyway."""
     if isinstance(error, JpegError):
         return ValueError(f"byte {error.offset}: {error.problem}")
-    return OSError(error.strerror) if isinstance(error, OSError) and error.strerror else error
+    if isinstance(error, OSError) and error.strerror:
+        return OSError(error.strerror)
+    if isinstance(error, (OSError, ValueError)):
+        return error
+    return RuntimeError(f"unexpected error: {error!r}")

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import jpegkeras
+from jpegkeras import batch_transcoding
 from jpegkeras.dataset_info import ClassInfo, load_dataset_info
 from jpegkeras.errors import InputError
 from jpegkeras.files import locked
@@ -351,13 +352,12 @@ def test_pipes_and_folders_are_rejected_rather_than_waited_for(tmp_path):
 
 
 def test_an_unexpected_error_rejects_one_file(tmp_path, monkeypatch):
-    from preprocess import shards
-
     folder = write_classes(tmp_path / "in", {"a": 8})
-    bad = (folder / "a/a_3.jpg").read_bytes()
-    transcode = shards.transcode
+    bad = encode(draw(3, 50, 50), subsampling="4:4:4")  # one that is not taken as it is
+    (folder / "a/a_3.jpg").write_bytes(bad)
+    transcode = batch_transcoding.transcode
     monkeypatch.setattr(
-        shards, "transcode", lambda data, s: transcode(data, s) if data != bad else 1 / 0
+        batch_transcoding, "transcode", lambda data, s: transcode(data, s) if data != bad else 1 / 0
     )
     config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out", max_rejected=0.5)
     assert job.run(config).info.counts["rejected"] == 1

@@ -31,12 +31,12 @@ from tests.preprocess.helpers import (
 KILLED_AT_THE_8TH = """
 import itertools, os, signal
 from preprocess import shards
-original, count = shards.transcode, itertools.count(1)
-def transcode(*arguments):
+original, count = shards.pack_image, itertools.count(1)
+def pack_image(*arguments):
     if next(count) == 8:
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments)
-shards.transcode = transcode
+shards.pack_image = pack_image
 """
 
 

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from jpegkeras.errors import InputError
+from preprocess import reading
 from preprocess.reading import SourceReader
 from preprocess.sources import Container, SourceFile, SourceSpec, list_csv, list_source
 from tests.preprocess.helpers import write_files
@@ -229,3 +230,43 @@ def test_files_elsewhere(tmp_path, monkeypatch):
     write(tmp_path / "d/x.zip", out.getvalue())
     assert list_and_read(input_tar=f"{REMOTE}/d/x.zip")[1] == {"a/1.jpg": b"1" * 100}
     assert system.opened.count(f"{REMOTE}/d/a/1.jpg") == 3
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 33])
+def test_chunks_are_what_one_by_one_gives(tmp_path, monkeypatch, slow, count):
+    if slow:
+        monkeypatch.setattr(reading, "_SLOW_SECONDS", 0)
+    files = {f"{index}.jpg": bytes([index]) * (index + 1) for index in range(count)}
+    images = []
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        status = (tmp_path / name).stat()
+        images.append(SourceFile(name, "a", None, status.st_size, status.st_mtime_ns))
+    for number in (3, 20):
+        if number < count:
+            (tmp_path / images[number].path).unlink()
+    before = threading.active_count()
+    with SourceReader(str(tmp_path), {}) as reader:
+        chunks = list(reader.read_chunks(images, 8))
+    assert threading.active_count() == before
+    assert [len(chunk) for chunk, _ in chunks] == [8] * (count // 8) + [count % 8] * (count % 8 > 0)
+    read = [pair for chunk, results in chunks for pair in zip(chunk, results)]
+    assert [image for image, _ in read] == images
+    for number, (image, result) in enumerate(read):
+        if number in (3, 20):
+            assert isinstance(result, FileNotFoundError)
+        else:
+            assert result == files[image.path]
+
+
+def test_a_container_that_changed_ends_the_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_SLOW_SECONDS", 0)
+    (tmp_path / "a.tar").write_bytes(b"x" * 100)
+    container = Container(f"{tmp_path}/a.tar", 99, 0)
+    images = [SourceFile(str(n), "a", None, 1, 0, container.path, n) for n in range(20)]
+    with (
+        SourceReader("", {container.path: container.path}, [container]) as reader,
+        pytest.raises(InputError, match=r"changed since it was listed"),
+    ):
+        list(reader.read_chunks(images, 8))

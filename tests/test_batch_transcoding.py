@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jpegkeras import batch_transcoding
+from jpegkeras.batch_transcoding import BatchTranscoder
+from jpegkeras.transcoding import Transcoding, transcode
+from tests.datasets import draw_jpeg
+
+
+def turned(jpeg, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    Image.open(io.BytesIO(jpeg)).save(out, "JPEG", exif=exif, quality=80, subsampling="4:2:0")
+    return out.getvalue()
+
+
+def png(jpeg):
+    out = io.BytesIO()
+    Image.open(io.BytesIO(jpeg)).save(out, "PNG")
+    return out.getvalue()
+
+
+JPEG = draw_jpeg(0, 0)
+ODD = [
+    draw_jpeg(1, 0, subsampling="4:4:4"),
+    draw_jpeg(2, 0, height=64, width=48),
+    draw_jpeg(0, 1, height=32),
+    turned(JPEG, 6),
+    png(JPEG),
+    JPEG[:-300],
+    b"",
+    b"no JPEG",
+]
+PLAIN = [draw_jpeg(0, seed, quality=50 + seed) for seed in range(20)]
+
+
+def attempt(data, settings):
+    try:
+        return transcode(data, settings)
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Transcoding(),
+        Transcoding(num_frequencies=9),
+        Transcoding(subsampling="4:4:4", num_frequencies=5),
+        Transcoding(smallest_side=48),
+        Transcoding(respect_orientation=True),
+        Transcoding(quality=60, num_frequencies=16),
+        Transcoding(downscale=2),
+    ],
+)
+@pytest.mark.parametrize(
+    "batches", [[PLAIN[:10] + ODD, ODD + PLAIN, PLAIN], [PLAIN, ODD, PLAIN], [ODD[:1], [], ODD]]
+)
+def test_batches_are_one_by_one(settings, batches):
+    transcoder = BatchTranscoder(settings)
+    for items in batches:
+        results = transcoder.transcode(items)
+        assert len(results) == len(items)
+        for data, result in zip(items, results):
+            expected = attempt(data, settings)
+            assert type(result) is type(expected)
+            if isinstance(result, Exception):
+                assert str(result) == str(expected)
+                continue
+            assert (result.route, result.reasons) == (expected.route, expected.reasons)
+            assert result.image.subsampling == expected.image.subsampling
+            for one, other in zip(result.image.components, expected.image.components):
+                np.testing.assert_array_equal(one.coefficients, other.coefficients)
+                np.testing.assert_array_equal(one.quantization, other.quantization)
+
+
+def test_batches_are_given_up_where_few_files_stay(monkeypatch):
+    calls = []
+    read_batch = batch_transcoding.read_batch
+
+    def counted(*arguments, **options):
+        calls.append(len(arguments[0]))
+        return read_batch(*arguments, **options)
+
+    monkeypatch.setattr(batch_transcoding, "read_batch", counted)
+    transcoder = BatchTranscoder(Transcoding())
+    for items in (PLAIN, PLAIN[:9] + ODD, ODD + PLAIN[:1], PLAIN):
+        transcoder.transcode(items)
+    assert calls == [20, 17, 9]
