@@ -8,7 +8,7 @@ while the block is at hand. `unpack` gives the coefficients back.
 
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, types
@@ -28,8 +28,7 @@ _BLOCK = 64  # coefficients of a block, and blocks that are turned at a time
 _OVERFLOWS = 256
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class PackedPlane:
+class PackedPlane(NamedTuple):
     """The coefficients of one component: `shape` is (rows, cols) of blocks.
 
     `dc`: int16 [blocks]; `ac`: int8 [(n − 1) × blocks], in which those that int8 cannot hold are 0;
@@ -106,8 +105,8 @@ def _pack(blocks, dc, ac, overflow_index, overflow_value, sums):  # noqa: ANN001
     """
     count, width = blocks.shape
     wide = np.zeros((1, _BLOCK), np.int16)
-    tile = np.zeros((_BLOCK, _BLOCK), np.int8)  # block-major
-    turned = np.zeros((_BLOCK, _BLOCK), np.int8)  # frequency-major
+    tile = np.empty((_BLOCK, _BLOCK), np.int8)  # block-major
+    turned = np.empty((_BLOCK, _BLOCK), np.int8)  # frequency-major
     few_sums, few_zeros = np.zeros(_BLOCK, np.int16), np.zeros(_BLOCK, np.int16)
     few_squares = np.zeros(_BLOCK, np.int32)
     source, wide_region, out = region(blocks), region(wide), region(ac)

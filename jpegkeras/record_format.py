@@ -19,6 +19,7 @@ Writing and reading here need no TensorFlow; `jpegkeras.records` parses records 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,8 +39,7 @@ LABEL, COARSE_LABEL = "label/fine", "label/coarse"
 NUM_FREQUENCIES, QUANTIZATION = "num_frequencies", "quantization"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class PackedImage:
+class PackedImage(NamedTuple):
     """An image as a record holds it: sizes in pixels, and one plane for each of `COMPONENTS`.
 
     `quantization`: uint16 [3, n], zigzag order.

@@ -28,7 +28,8 @@ from jpegkeras.errors import InputError
 _LARGE = 16_384
 _MEMORY = 9
 _GZIP_WINDOW = 31
-_BUFFER = 1 << 20
+# Little, so that what was written is still in the processor's cache, and its memory used again.
+_BUFFER = 1 << 16
 # What one call of writev takes at most.
 _PARTS = 1024
 _LENGTH = struct.Struct("<Q")

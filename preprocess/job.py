@@ -70,6 +70,7 @@ def run(config: PreprocessConfig) -> Result:
     """
     start = time.monotonic()
     directory = config.output_dir
+    _prepare_engine(config)
     inputs = _describe_inputs(config)
     info = None if config.overwrite else output.load_info(directory)
     if info and output.is_finished_as(info, simple_settings(config), inputs):
@@ -197,17 +198,28 @@ def _make_parts(
     return ordered, images
 
 
-def _engine(
-    config: PreprocessConfig,
-) -> Callable[[Sequence[ShardTask], local.Progress], Iterator[Part]]:
-    if config.engine == "local":
-        return lambda tasks, progress: local.run(tasks, config.workers, progress)
+def _prepare_engine(config: PreprocessConfig) -> None:
+    """Finds what is wrong with the engine's options before anything is listed."""
+    if config.engine != "beam":
+        return
     try:
         from preprocess.engines import beam  # an extra
     except ImportError as error:
         raise InputError(
             "--engine=beam needs Apache Beam. Install it: pip install 'jpegkeras[beam]'."
         ) from error
+    inputs = [path for path in dataclasses.astuple(config.source) if path]
+    paths = [path for given in inputs for path in given.split(",")]
+    beam.prepare(config.beam_options, [*paths, config.output_dir])
+
+
+def _engine(
+    config: PreprocessConfig,
+) -> Callable[[Sequence[ShardTask], local.Progress], Iterator[Part]]:
+    if config.engine == "local":
+        return lambda tasks, progress: local.run(tasks, config.workers, progress)
+    from preprocess.engines import beam  # an extra
+
     return lambda tasks, progress: beam.run(tasks, config.beam_options, progress)
 
 

@@ -139,8 +139,8 @@ def parse_images(data: bytes, containers: Sequence[str]) -> list[PlannedImage]:
     """Reads what `format_images` has written, with the paths of the same containers."""
     names = ("", *containers)
     images = []
-    for line in data.splitlines():
-        path, label, size, modified, container, offset, packed_size = _filled(json.loads(line))
+    for values in json.loads(b"[%s]" % b",".join(data.splitlines())):
+        path, label, size, modified, container, offset, packed_size = _filled(values)
         images.append(
             PlannedImage(path, label, size, modified, names[container], offset, packed_size)
         )
@@ -206,10 +206,7 @@ def _divide(
 def _digest_files(files: Sequence[SourceFile]) -> str:
     """Returns the SHA-256 over path, class, split and size of each file."""
     lines = sorted(
-        b"\0".join(
-            os.fsencode(str(part)) for part in (file.path, file.label, file.split, file.size)
-        )
-        for file in files
+        os.fsencode(f"{file.path}\0{file.label}\0{file.split}\0{file.size}") for file in files
     )
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 

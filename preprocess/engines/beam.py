@@ -32,11 +32,13 @@ from preprocess.writing import write_text
 
 with quiet_beam():
     from preprocess.engines.beam_options import BeamOptions, parse_options, use_options
-    from preprocess.engines.beam_pipeline import encode_tasks, stop_path
+    from preprocess.engines.beam_pipeline import stop_path
 
 _POLL_SECONDS, _REMOTE_POLL_SECONDS = 0.5, 5.0
 # A shared disk may show a file some time after another machine wrote it.
 _LAG_SECONDS = (0.5, 1.0, 2.0)
+# As it stands before the message of one that a worker raised.
+_INPUT_ERROR = f"{InputError.__module__}.{InputError.__name__}: "
 _CANCEL_SECONDS, _DEATH_SECONDS = 30.0, 5.0
 
 
@@ -69,9 +71,9 @@ def run(tasks: Sequence[ShardTask], options: str, progress: Progress) -> Iterato
 
     `options`: those of Beam, as in "--runner=FlinkRunner --flink_master=…". Closing the iterator,
     and any exception, cancels the pipeline where the runner can be told so; workers that it does
-    not reach begin no more shards. Raises InputError for options that Beam does not take,
-    EngineError if the pipeline fails or ends without all shards, WorkerDiedError if a worker
-    process of FnApiRunner is killed.
+    not reach begin no more shards. Raises InputError for options that Beam does not take, and where
+    a worker raises it; EngineError if the pipeline fails or ends without all shards;
+    WorkerDiedError if a worker process of FnApiRunner, or the runner's own, is killed.
     """
     parsed = parse_options(options)
     use_options(parsed.arguments)
@@ -140,6 +142,7 @@ class _Runner:
     """The process in which Beam's runner works, and its group. `folder`: for its files."""
 
     def __init__(self, options: BeamOptions, tasks: Sequence[ShardTask], folder: str):
+        self._answer = b""
         self._log = os.path.join(folder, "beam.log")
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
@@ -154,7 +157,7 @@ class _Runner:
             report.say(f"The log of {options.runner}: {self._log}")
         level = logging.ERROR if options.here else logging.INFO
         with contextlib.suppress(BrokenPipeError):  # It ended; its log says why.
-            job = (options.arguments, encode_tasks(tasks), level, folder)
+            job = (options.arguments, tuple(tasks), level, folder)
             pickle.dump(job, self._process.stdin)
             self._process.stdin.flush()
 
@@ -182,27 +185,32 @@ class _Runner:
         poll.poll(_DEATH_SECONDS * 1000)
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        with self._process.stdout as answer:
+            self._answer = answer.read()
 
-    def failure(self, missing: int, total: int) -> EngineError:
-        """Returns why shards are missing at the end, as far as the runner said. Keeps its log."""
-        answer = self._process.stdout.read()
-        reported = json.loads(answer) if answer else None
-        lost = f"{missing} of {total} shards are missing"
-        advice = f"Run the same command again to continue. Its log: {self._keep_log()}"
-        if reported is None and self._process.returncode == -signal.SIGKILL:
-            return WorkerDiedError(
-                f"the process of Beam's runner was killed; out of memory? {lost}. {advice}"
-            )
-        if reported is None:
-            return EngineError(f"Beam's runner failed: {self._last_words()}. {lost}. {advice}")
-        if reported["died"]:
-            return WorkerDiedError(
-                f"a worker process of Beam's runner died ({reported['error']}); out of memory? "
-                f"{lost}. {advice}"
-            )
-        if reported["error"]:
-            return EngineError(f"the Beam pipeline failed: {reported['error']}. {lost}. {advice}")
-        return EngineError(f"the Beam pipeline ended, but {lost}. {advice}")
+    def failure(self, missing: int, total: int) -> EngineError | InputError:
+        """Returns why shards are missing at the end, as far as the runner said."""
+        reported = json.loads(self._answer) if self._answer else {}
+        error = reported.get("error") or ""
+        if error.startswith(_INPUT_ERROR):
+            return InputError(error[len(_INPUT_ERROR) :])
+        kind = EngineError
+        if reported.get("died"):
+            kind = WorkerDiedError
+            what = f"a worker process of Beam's runner died ({error}); out of memory?"
+        elif error:
+            what = f"the Beam pipeline failed: {error.rstrip('.')}."
+        elif reported:
+            what = "the Beam pipeline ended as if nothing were wrong, but not all was done."
+        elif self._process.returncode == -signal.SIGKILL:
+            kind = WorkerDiedError
+            what = "the process of Beam's runner was killed; out of memory?"
+        else:
+            what = f"Beam's runner failed: {self._last_words().rstrip('.')}."
+        return kind(
+            f"{what} {missing} of {total} shards are missing. Run the same command again to "
+            f"continue. Its log: {self._keep_log()}"
+        )
 
     def _keep_log(self) -> str:
         """Moves the log to where it stays."""

@@ -7,6 +7,7 @@ afterwards is not in the output folder.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 from collections.abc import Sequence
@@ -25,27 +26,44 @@ def stop_path(directory: str) -> str:
     return join(parts_folder(directory), "stop")
 
 
-def encode_tasks(tasks: Sequence[ShardTask]) -> list[bytes]:
-    """Returns the elements: bytes, so that no runner has its own idea of how to encode them."""
-    return [pickle.dumps(task) for task in tasks]
-
-
-def add_steps(pipeline: beam.Pipeline, elements: Sequence[bytes], arguments: Sequence[str]) -> None:
+def add_steps(
+    pipeline: beam.Pipeline, tasks: Sequence[ShardTask], arguments: Sequence[str]
+) -> None:
     """Adds the pipeline's steps. `arguments`: the options of Beam, which the workers need too."""
     _ = (
         pipeline
-        | "Tasks" >> beam.Create(elements)
+        | "Shards" >> beam.Create(encode_tasks(tasks))
         # Else the runner may keep them together, in one worker.
         | "Spread" >> beam.Reshuffle()
-        | "WriteShard" >> beam.ParDo(WriteShard(arguments))
+        | "WriteShard" >> beam.ParDo(WriteShard(tasks[0], arguments))
     )
+
+
+def encode_tasks(tasks: Sequence[ShardTask]) -> list[bytes]:
+    """Returns for each task in what it differs from the first one.
+
+    Little, since all elements are part of the pipeline's description, and that has its limits.
+    Bytes, so that no runner has its own idea of how to encode it.
+    """
+    first = vars(tasks[0])
+    return [
+        pickle.dumps(
+            {
+                name: value
+                for name, value in vars(task).items()
+                if value is not first[name] and value != first[name]
+            }
+        )
+        for task in tasks
+    ]
 
 
 class WriteShard(beam.DoFn):
     """Makes the shard of each element, unless it is there or the job was stopped."""
 
-    def __init__(self, arguments: Sequence[str]):
+    def __init__(self, first: ShardTask, arguments: Sequence[str]):
         super().__init__()
+        self._first = first
         self._arguments = tuple(arguments)
 
     def setup(self) -> None:
@@ -58,7 +76,7 @@ class WriteShard(beam.DoFn):
         # Not before: the environment is read when the libraries are loaded.
         from preprocess.shards import write_shard
 
-        task: ShardTask = pickle.loads(element)
+        task = dataclasses.replace(self._first, **pickle.loads(element))
         if not filesystem_of(task.directory).exists(stop_path(task.directory)):
             write_shard(task, _report_nothing)
 

@@ -27,6 +27,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from preprocess.engines.beam_options import use_options
 from preprocess.engines.beam_pipeline import add_steps
+from preprocess.tasks import ShardTask
 
 _CANCEL_SECONDS = 20.0
 # FnApiRunner waits for each worker process in a thread of this name, which raises when one dies.
@@ -60,12 +61,12 @@ class _Run:
     def __init__(self) -> None:
         self._result: PipelineResult | None = None
 
-    def finish(self, arguments: Sequence[str], elements: Sequence[bytes]) -> str | None:
+    def finish(self, arguments: Sequence[str], tasks: Sequence[ShardTask]) -> str | None:
         """Runs the pipeline to its end. Returns what went wrong, in one line."""
         try:
             use_options(arguments)
             pipeline = beam.Pipeline(options=PipelineOptions(list(arguments)))
-            add_steps(pipeline, elements, arguments)
+            add_steps(pipeline, tasks, arguments)
             self._result = pipeline.run()
             state = self._result.wait_until_finish()
         except Exception as error:
@@ -105,7 +106,7 @@ def describe_error(error: BaseException) -> str:
     # Beam quotes a worker's traceback in the message of a RuntimeError of its own.
     quoted = [line for line in lines if "Traceback" not in line]
     last = (quoted or lines or text.splitlines()[-1:] or [type(error).__name__])[-1]
-    return _QUOTED.sub("", " ".join(last.split())).rstrip(".")
+    return _QUOTED.sub("", " ".join(last.split()))
 
 
 def _end_group() -> None:
@@ -117,7 +118,7 @@ def _end_group() -> None:
 def main() -> None:
     """Runs the job that the standard input holds."""
     answer = _Answer()
-    arguments, elements, level, folder = pickle.load(sys.stdin.buffer)
+    arguments, tasks, level, folder = pickle.load(sys.stdin.buffer)
     logging.basicConfig(level=level)
     run = _Run()
 
@@ -128,7 +129,7 @@ def main() -> None:
 
     threading.excepthook = notice
     threading.Thread(target=run.end_with_input, args=(folder,), daemon=True).start()
-    answer.give(run.finish(arguments, elements))
+    answer.give(run.finish(arguments, tasks))
 
 
 if __name__ == "__main__":

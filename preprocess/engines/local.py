@@ -11,6 +11,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
@@ -38,15 +39,19 @@ def run(tasks: Sequence[ShardTask], workers: int, progress: Progress) -> Iterato
 
 def _run_here(tasks: Sequence[ShardTask], progress: Progress) -> Iterator[Part]:
     images = size = 0
+    told = time.monotonic()
 
     def report(file_size: int) -> None:
-        nonlocal images, size
+        nonlocal images, size, told
         images += 1
         size += file_size
-        progress(images, size)
+        if time.monotonic() > told + _POLL_SECONDS:
+            told = time.monotonic()
+            progress(images, size)
 
     for task in tasks:
         yield write_shard(task, report)
+    progress(images, size)
 
 
 def _run_workers(tasks: Sequence[ShardTask], workers: int, progress: Progress) -> Iterator[Part]:

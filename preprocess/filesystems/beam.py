@@ -17,7 +17,7 @@ from jpegkeras.errors import InputError
 from preprocess.filesystems.base import FileStatus, FileSystem
 
 _NANOSECONDS = 1_000_000_000
-_RENAMES = 3
+_RENAMES = 10
 
 
 class BeamFileSystem(FileSystem):
@@ -153,11 +153,11 @@ def _rename(source: str, path: str) -> None:
     for remaining in reversed(range(_RENAMES)):
         try:
             FileSystems.rename([source], [path])
-        except BeamIOError:
-            # HDFS refuses if there is a file. Another worker may be putting the same one.
-            if not remaining or not FileSystems.exists(source) or not FileSystems.exists(path):
+        except Exception:
+            if not remaining or not FileSystems.exists(source):
                 raise
-            with contextlib.suppress(BeamIOError):
+            # HDFS refuses if there is a file. Another worker may be putting the same one.
+            with contextlib.suppress(Exception):
                 FileSystems.delete([path])
         else:
             return
