@@ -10,6 +10,8 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -515,3 +517,128 @@ def test_summary_and_next_command(tmp_path, capsys):
     assert f"--data_dir='{tmp_path}/an out'" in out.replace("\n", " ")
     assert run_main(f"--input_dir={folder}", f"--output_dir={tmp_path}/an out", "--workers=1") == 0
     assert "finished already" in capsys.readouterr().err
+
+
+def pack_tar(folder, path, mode):
+    with tarfile.open(path, mode) as tar:
+        for file in sorted(folder.rglob("*.jpg"), reverse=True):
+            tar.add(file, file.relative_to(folder))
+
+
+def pack_zip(folder, path, compression):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for file in folder.rglob("*.jpg"):
+            archive.write(file, file.relative_to(folder))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "pack", "how"),
+    [
+        ("a.tar", pack_tar, "w"),
+        ("a.tar.xz", pack_tar, "w:xz"),
+        ("a.zip", pack_zip, zipfile.ZIP_DEFLATED),
+    ],
+)
+def test_an_archive_gives_the_shards_of_its_folder(tmp_path, name, pack, how, workers):
+    folder = write_classes(tmp_path / "in", {"a": 20, "b c": 20})
+    plain = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/plain", train_shards=3)
+    job.run(plain)
+    pack(folder, tmp_path / name, how)
+    packed = PreprocessConfig(
+        input_tar=f"{tmp_path}/{name}",
+        output_dir=f"{tmp_path}/packed",
+        train_shards=3,
+        workers=workers,
+    )
+    job.run(packed)
+    one, other = contents(plain.output_dir), contents(packed.output_dir)
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == ["dataset.json"]
+
+
+def test_an_unchanged_archive_is_not_even_listed(tmp_path, monkeypatch):
+    folder = write_classes(tmp_path / "in", {"a": 8})
+    pack_tar(folder, tmp_path / "a.tar", "w")
+    (tmp_path / "labels.csv").write_text("class,name,coarse\na,dog,pet\n")
+    config = settings_of(
+        input_tar=f"{tmp_path}/a.tar", output_dir=f"{tmp_path}/out", labels=f"{tmp_path}/labels.csv"
+    )
+    job.run(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "list_source", lambda *_: 1 / 0)
+        assert job.run(config).finished_before
+        with pytest.raises(ZeroDivisionError):
+            job.run(dataclasses.replace(config, seed=1))
+    # The same content at another time is listed, and found to be the same.
+    os.utime(tmp_path / "a.tar")
+    assert job.run(config).finished_before
+    (tmp_path / "labels.csv").write_text("class,name,coarse\na,cat,pet\n")
+    with pytest.raises(InputError, match=r"their titles and coarse classes \(--labels\), changed"):
+        job.run(config)
+    (folder / "a/new.jpg").write_bytes(encode(draw(99)))
+    pack_tar(folder, tmp_path / "a.tar", "w")
+    with pytest.raises(InputError, match=r"\(8 files then, 9 now\)"):
+        job.run(config)
+
+
+def test_imagenets_archives(tmp_path):
+    train, files = tmp_path / "train.tar", {}
+    with tarfile.open(train, "w") as outer:
+        for wnid in ("n01440764", "n01443537"):
+            folder = write_files(
+                tmp_path / wnid, {f"{wnid}_{i}.JPEG": encode(draw(i)) for i in range(6)}
+            )
+            inner = tmp_path / f"{wnid}.tar"
+            with tarfile.open(inner, "w") as tar:
+                for file in sorted(folder.iterdir()):
+                    tar.add(file, file.name)
+            outer.add(inner, inner.name)
+    for index in range(4):
+        files[f"ILSVRC2012_val_{index:08d}.JPEG"] = encode(draw(100 + index))
+    folder = write_files(tmp_path / "val", files)
+    with tarfile.open(tmp_path / "val.tar", "w") as tar:
+        for file in folder.iterdir():
+            tar.add(file, file.name)
+    truth = ["n01443537", "n01440764", "n01440764", "n01443537"]
+    (tmp_path / "val.txt").write_text("\n".join(truth) + "\n")
+    config = settings_of(
+        input_tar=str(train),
+        test_tar=f"{tmp_path}/val.tar",
+        test_labels=f"{tmp_path}/val.txt",
+        output_dir=f"{tmp_path}/out",
+    )
+    info = job.run(config).info
+    assert [entry.name for entry in info.classes] == ["n01440764", "n01443537"]
+    assert [info.splits[split].class_counts for split in ("train", "test")] == [(6, 6), (2, 2)]
+    for record in read_split(config.output_dir, info, "test"):
+        name = record["name"].decode().rsplit("/")[-1]
+        assert info.classes[record["label"]].name == truth[int(name[-8:-5])]
+        expected = read_coefficients(files[name]).components[0].coefficients
+        np.testing.assert_array_equal(record["y"], expected)
+
+
+def test_tfrecords_of_jpegs(tmp_path):
+    import tensorflow as tf
+
+    images = {}
+    for split, count in (("train", 7), ("validation", 3)):
+        with tf.io.TFRecordWriter(f"{tmp_path}/{split}-00000-of-00001") as writer:
+            for index in range(count):
+                jpeg = encode(draw(len(images), 40 + index, 56))
+                images[f"{split}-00000-of-00001#{index:06d}"] = jpeg, index % 3
+                example = tf.train.Example()
+                feature = example.features.feature
+                feature["image/encoded"].bytes_list.value.append(jpeg)
+                feature["image/class/label"].int64_list.value.append(index % 3 + 9)
+                writer.write(example.SerializeToString())
+    config = settings_of(input_tfrecords=f"{tmp_path}/*-of-00001", output_dir=f"{tmp_path}/out")
+    info = job.run(config).info
+    assert [entry.name for entry in info.classes] == ["9", "10", "11"]
+    assert {name: split.records for name, split in info.splits.items()} == {"train": 7, "test": 3}
+    for split in info.splits:
+        for record in read_split(config.output_dir, info, split):
+            jpeg, label = images[record["name"].decode().rsplit("/")[-1]]
+            assert record["label"] == label
+            expected = read_coefficients(jpeg).components[0].coefficients
+            np.testing.assert_array_equal(record["y"], expected)

@@ -92,6 +92,23 @@ def test_killed_worker_then_two_workers_make_the_same_bytes(config, expected, tm
     assert contents(tmp_path) == expected
 
 
+@pytest.mark.slow
+def test_eight_workers_make_the_same_bytes(tmp_path):
+    folder = write_classes(tmp_path / "in", {"a": 30, "b": 30})
+    made = {}
+    for workers in (1, 8):
+        config = PreprocessConfig(
+            input_dir=str(folder),
+            output_dir=f"{tmp_path}/{workers}",
+            train_shards=12,
+            workers=workers,
+        )
+        job.run(config)
+        made[workers] = contents(config.output_dir)
+    assert len(made[8]) == 15
+    assert made[8] == made[1]
+
+
 def test_killed_job_continues_and_keeps_what_is_done(config, expected, tmp_path, capfd):
     process = start_main(*arguments(config, tmp_path, workers=1), before=KILLED_AT_THE_8TH)
     process.communicate(timeout=120)
