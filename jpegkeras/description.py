@@ -85,7 +85,7 @@ def describe(config: TrainConfig, info: DatasetInfo) -> NetworkDescription:
         task=config.task,
         class_names=tuple(info.class_names(config.task)),
         statistics={
-            component: {name: list(values[:n]) for name, values in bands.items()}
+            component: {name: list(bands[name][:n]) for name in ("mean", "std")}
             for component, bands in info.statistics.items()
         },
         batch_norm_momentum=config.batch_norm_momentum,

@@ -53,7 +53,7 @@ def load_features(
     The file goes through the data set's own transcoding. An image still smaller than the crop is
     enlarged to it, which no image of the data set needed.
     """
-    settings = Transcoding(**description.transcoding)
+    settings = Transcoding.recorded(description.transcoding)
     try:
         data = pathlib.Path(path).read_bytes()
         result = transcode(data, settings)

@@ -8,35 +8,53 @@ network sees the same numbers from both. Three routes, each counted apart:
   (`jpegkeras.jpeg.lossless`), made smaller by a whole factor, chroma brought to the data set's
   sampling (`jpegkeras.resampling`). What was not asked for or not necessary is left out, so that
   mostly the luma is that of the file; a grayscale file got chroma planes of zeros;
-- *re-encoded*: the file was decoded and encoded again by Pillow, because a size or a quality was
-  asked for, because its components are R, G and B, or because the reader does not handle it
-  (arithmetic, CMYK, a PNG named .JPEG, …).
+- *re-encoded*: quantised anew, because a size or a quality was asked for, or because the reader or
+  `convert_sampling` does not take the file (arithmetic, CMYK, R, G and B, a PNG named .JPEG, …).
 
-A damaged or truncated JPEG takes none of them: what is known to be incomplete is refused.
+There are two ways to a new size or quality. "fast" changes the planes of luma and chroma each by
+itself (`jpegkeras.resizing`) and needs no second JPEG; "exact" has Pillow decode, resize in RGB and
+encode, bit for bit as a script with Pillow does. What the reader does not take goes through Pillow
+either way. docs/resizing.md compares them.
+
+A damaged or truncated JPEG takes no route: what is known to be incomplete is refused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from jpegkeras.jpeg import JpegCoefficients, JpegUnsupportedError, exif, read_coefficients
+from jpegkeras.jpeg import (
+    JpegCoefficients,
+    JpegFormatError,
+    JpegUnsupportedError,
+    exif,
+    markers,
+    read_coefficients,
+)
 from jpegkeras.jpeg.lossless import apply_orientation
+from jpegkeras.quality import quantization_tables
 from jpegkeras.resampling import FACTORS, can_convert, convert_sampling, downscale
+from jpegkeras.resizing import Encoding, count_frequencies, reencode, resize
 from jpegkeras.sampling import BLOCK, chroma_ratio
 
 UNTOUCHED, CONVERTED, REENCODED = ROUTES = ("untouched", "converted", "re-encoded")
+#: How a size or a quality is brought about.
+FAST, EXACT = RESIZES = ("fast", "exact")
 # Where neither the user nor the source file says which quantisation tables to use.
 DEFAULT_QUALITY = 95
 _SOI = b"\xff\xd8"
 _BICUBIC = Image.Resampling.BICUBIC
 _MAX_JPEG_SIDE = 65500
+# A baseline JPEG has quantisation tables of 8 bits; those of the very lowest qualities have 16.
+_MAX_STEP = 255
 # The EXIF orientations, and what turns each of the others upright.
-_UPRIGHT = 1
+_UPRIGHT, _TRANSPOSED = 1, 5
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -62,8 +80,8 @@ class Transcoding:
     tables (95 for a source that has none). `subsampling`: the chroma sampling of every record.
     `num_frequencies`: how many of the lowest frequencies are kept, 1–64. `respect_orientation`:
     whether pictures are turned as their EXIF data say. `downscale`: 1, 2, 4 or 8, by which height
-    and width are divided; not together with `smallest_side`. Raises ValueError for a value out of
-    range.
+    and width are divided; not together with `smallest_side`. `resize`: "fast" or "exact", see
+    above. Raises ValueError for a value out of range.
     """
 
     smallest_side: int | None = None
@@ -72,6 +90,7 @@ class Transcoding:
     num_frequencies: int = BLOCK * BLOCK
     respect_orientation: bool = False
     downscale: int = 1
+    resize: str = FAST
 
     def __post_init__(self) -> None:
         if self.smallest_side is not None and self.smallest_side < 1:
@@ -87,7 +106,17 @@ class Transcoding:
                 f"downscale={self.downscale} and smallest_side={self.smallest_side} both set the "
                 "size; give one of them."
             )
+        if self.resize not in RESIZES:
+            raise ValueError(f"resize must be one of {', '.join(RESIZES)}; got {self.resize!r}.")
         chroma_ratio(self.subsampling)
+
+    @classmethod
+    def recorded(cls, settings: Mapping[str, Any]) -> Transcoding:
+        """Returns the settings that a data set or a checkpoint names.
+
+        One that did not exist when it was made is as everything was done then.
+        """
+        return cls(**{"resize": EXACT, **settings})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,30 +134,75 @@ def transcode(data: bytes, settings: Transcoding) -> Transcoded:
     Raises JpegFormatError for a corrupt JPEG and UnreadableImageError for what Pillow cannot read
     either.
     """
-    reason = _reason_to_reencode(data, settings)
-    if reason:
-        return _reencoded(data, settings, reason)
+    if not data.startswith(_SOI):
+        return _encoded_by_pillow(data, settings, "not a JPEG")
     try:
-        image = read_coefficients(data)
+        # Also where Pillow encodes it: it would decode a damaged JPEG with a shrug.
+        image = _read(data, settings)
     except JpegUnsupportedError as error:
-        return _reencoded(data, settings, error.feature)
+        return _encoded_by_pillow(data, settings, error.feature)
     if image.rgb:
-        return _reencoded(data, settings, "RGB colour")
+        return _encoded_by_pillow(data, settings, "RGB colour")
     if not can_convert(image):
-        return _reencoded(data, settings, f"sampling {image.subsampling}")
+        return _encoded_by_pillow(data, settings, f"sampling {image.subsampling}")
+    reason = _reason_to_reencode(image, settings)
+    if reason:
+        return _reencoded(data, image, settings, reason)
     return _converted(data, image, settings)
 
 
-def _reason_to_reencode(data: bytes, settings: Transcoding) -> str:
-    """Says why Pillow must encode this file anew, as far as its header tells, or ""."""
-    if not data.startswith(_SOI):
-        return "not a JPEG"
+def _read(data: bytes, settings: Transcoding) -> JpegCoefficients:
+    """Reads a JPEG, of one that will be encoded anew only the frequencies that this takes."""
+    if settings.quality is None and settings.smallest_side is None:
+        return read_coefficients(data)
+    frame = _find_frame(data)
+    if frame is None or not _reason_to_reencode(frame, settings):
+        return read_coefficients(data)
+    image = read_coefficients(data, _count_frequencies(frame, settings))
+    # The lines may have been counted anew behind the scan (T.81 B.2.5).
+    return image if image.height == frame.height else read_coefficients(data)
+
+
+def _find_frame(data: bytes) -> markers.FrameHeader | None:
+    """Returns the frame header, or None for an unusual or a damaged file."""
+    position = len(_SOI)
+    try:
+        while True:
+            segment = markers.read_segment(data, position, "")
+            if segment.marker in (markers.SOF0, markers.SOF1, markers.SOF2):
+                frame = markers.parse_frame(segment)
+                return frame if frame.height and len(frame.components) in (1, 3) else None
+            if segment.marker in markers.WITHOUT_LENGTH or segment.marker == markers.SOS:
+                return None
+            position = segment.end
+    except JpegFormatError:
+        return None
+
+
+def _count_frequencies(frame: markers.FrameHeader, settings: Transcoding) -> int:
+    if settings.resize == EXACT:
+        return 1  # all that Pillow does not see is damage
+    # The file's own tables are only whole if all frequencies are.
+    if settings.quality is None or settings.smallest_side is None:
+        return BLOCK * BLOCK
+    factors = [(component.h, component.v) for component in frame.components]
+    new_size = _new_size(frame, settings.smallest_side)
+    return max(
+        count_frequencies(
+            (frame.height, frame.width), factors, new_size, settings.subsampling, orientation
+        )
+        for orientation in (_UPRIGHT, _TRANSPOSED)
+    )
+
+
+def _reason_to_reencode(
+    image: JpegCoefficients | markers.FrameHeader, settings: Transcoding
+) -> str:
+    """Says why an image's coefficients cannot be kept, or ""."""
     if settings.quality is not None:
         return f"quality {settings.quality}"
-    if settings.smallest_side is not None:
-        with _opened(data) as picture:
-            if min(picture.size) != settings.smallest_side:
-                return _size_reason(settings)
+    if settings.smallest_side not in (None, min(image.height, image.width)):
+        return _size_reason(settings)
     return ""
 
 
@@ -138,16 +212,17 @@ def _size_reason(settings: Transcoding) -> str:
 
 def _converted(data: bytes, image: JpegCoefficients, settings: Transcoding) -> Transcoded:
     """Changes the coefficients as far as is needed; `data` are those of the file."""
+    stored = image
     reasons = []
     if settings.respect_orientation and image.orientation != _UPRIGHT:
         reasons.append(f"orientation {image.orientation}")
         try:
             image = apply_orientation(image)
         except ValueError:
-            return _reencoded(data, settings, "no whole MCU to turn")
+            return _reencoded(data, stored, settings, "no whole MCU to turn")
         # A part of an MCU has no place at the other edge, and was cut off.
         if settings.smallest_side not in (None, min(image.height, image.width)):
-            return _reencoded(data, settings, _size_reason(settings))
+            return _reencoded(data, stored, settings, _size_reason(settings))
     if settings.downscale != 1:
         reasons.append(f"downscale {settings.downscale}")
         image = downscale(image, settings.downscale)
@@ -157,20 +232,38 @@ def _converted(data: bytes, image: JpegCoefficients, settings: Transcoding) -> T
     return Transcoded(_finish(image, settings), route, tuple(reasons))
 
 
-def _reencoded(data: bytes, settings: Transcoding, reason: str) -> Transcoded:
-    _check_damage(data)
+def _reencoded(
+    data: bytes, image: JpegCoefficients, settings: Transcoding, reason: str
+) -> Transcoded:
+    """Brings an image that `convert_sampling` takes to its new size and quality."""
+    if settings.resize == EXACT:
+        return _encoded_by_pillow(data, settings, reason)
+    orientation = image.orientation if settings.respect_orientation else _UPRIGHT
+    encoding = Encoding(settings.subsampling, _new_tables(image, settings), orientation)
+    if settings.smallest_side is None:
+        image = reencode(image, encoding, settings.downscale)
+    else:
+        image = resize(image, _new_size(image, settings.smallest_side), encoding)
+    return Transcoded(_finish(image, settings), REENCODED, (reason, *_turned(orientation)))
+
+
+def _new_tables(image: JpegCoefficients, settings: Transcoding) -> list[np.ndarray]:
+    """Returns a quantisation table for each component."""
+    if settings.quality is not None:
+        luma, chroma = quantization_tables(settings.quality)
+        return [luma, chroma, chroma]
+    return [np.minimum(c.quantization, _MAX_STEP).astype(np.uint16) for c in image.components]
+
+
+def _turned(orientation: int) -> tuple[str, ...]:
+    return () if orientation == _UPRIGHT else (f"orientation {orientation}",)
+
+
+def _encoded_by_pillow(data: bytes, settings: Transcoding, reason: str) -> Transcoded:
     encoded, orientation = _encode(data, settings)
-    turned = () if orientation == _UPRIGHT else (f"orientation {orientation}",)
     # Pillow writes grayscale as one component, whatever the sampling.
     image = _finish(read_coefficients(encoded), settings)
-    return Transcoded(image, REENCODED, (reason, *turned))
-
-
-def _check_damage(data: bytes) -> None:
-    """Raises JpegFormatError for a damaged JPEG, which Pillow would decode with a shrug."""
-    if data.startswith(_SOI):
-        with contextlib.suppress(JpegUnsupportedError):
-            read_coefficients(data, num_frequencies=1)
+    return Transcoded(image, REENCODED, (reason, *_turned(orientation)))
 
 
 def _encode(data: bytes, settings: Transcoding) -> tuple[bytes, int]:
@@ -230,8 +323,7 @@ def _tables(picture: Image.Image) -> list[list[int]]:
         return []
     # A component's header names its table: (identifier, h, v, table).
     chosen = [tables[layer[3]] for layer in layers[:2]]
-    # A baseline JPEG has tables of 8 bits; those of the very lowest qualities have 16.
-    return [[min(step, 255) for step in table] for table in chosen]
+    return [[min(step, _MAX_STEP) for step in table] for table in chosen]
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -246,6 +338,12 @@ def _quality(quality: int | None, tables: list[list[int]]) -> dict:
     if quality is None and tables:
         return {"qtables": tables}
     return {"quality": DEFAULT_QUALITY if quality is None else quality}
+
+
+def _new_size(image: JpegCoefficients | markers.FrameHeader, smallest_side: int) -> tuple[int, int]:
+    """Returns (height, width)."""
+    width, height = _resized((image.width, image.height), smallest_side)
+    return height, width
 
 
 def _resized(size: tuple[int, int], smallest_side: int) -> tuple[int, int]:

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import pathlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -24,7 +23,7 @@ from preprocess.engines import local
 from preprocess.filesystems import filesystem_of, is_remote, join
 from preprocess.labels import read_labels
 from preprocess.output import ShardRange
-from preprocess.parts import Part, load_part
+from preprocess.parts import Part, Rejected, load_part
 from preprocess.plan import Plan, classes_without_training, make_plan, simple_settings
 from preprocess.sources import (
     SPLITS,
@@ -79,6 +78,7 @@ def run(config: PreprocessConfig) -> Result:
         read_labels(config.labels)  # before the listing, which may take minutes
     containers = find_containers(config.source) or ()
     _check_reachable(config, containers)
+    _check_apart(config, containers)
     with open_containers(containers) as opened:
         plan = make_plan(config, list_source(config.source, opened))
         with _held(directory):
@@ -109,6 +109,29 @@ def _check_reachable(config: PreprocessConfig, containers: Sequence[Container]) 
         )
 
 
+def _check_apart(config: PreprocessConfig, containers: Sequence[Container]) -> None:
+    """Raises InputError where the job would take its output for input, or write over its input."""
+    output_dir = _real(config.output_dir)
+    if config.input_dir and not config.input_csv:
+        input_dir = _real(config.input_dir)
+        if f"{output_dir}/".startswith(f"{input_dir.rstrip('/')}/"):
+            raise InputError(
+                f"{config.output_dir}: it is in --input_dir={config.input_dir}, so that what is "
+                "written there would be taken for input. Give a folder outside of it."
+            )
+    files = [entry.path for entry in containers]
+    for path in (*files, config.input_csv, config.labels, config.test_labels):
+        if path and _real(os.path.dirname(path) or ".") == output_dir:
+            raise InputError(
+                f"{path}: it is in --output_dir, whose files the job replaces. Give another "
+                "--output_dir."
+            )
+
+
+def _real(path: str) -> str:
+    return path.rstrip("/") if is_remote(path) else os.path.realpath(path)
+
+
 @contextlib.contextmanager
 def _held(directory: str) -> Iterator[None]:
     """Makes the folder, and holds it against another job where its file system has locks."""
@@ -126,11 +149,19 @@ def _describe_inputs(config: PreprocessConfig) -> dict[str, Any]:
     if containers is None:
         return {}
     tables = {
-        name: hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+        name: hashlib.sha256(filesystem_of(path).read(path)).hexdigest()
         for name, path in (("labels", config.labels), ("test_labels", config.test_labels))
-        if path and os.path.isfile(path)
+        if path and filesystem_of(path).exists(path)
     }
-    return {"containers": [list(entry) for entry in containers], **tables}
+    return {
+        "source": _given(config),
+        "containers": [list(entry) for entry in containers],
+        **tables,
+    }
+
+
+def _given(config: PreprocessConfig) -> dict[str, str]:
+    return {key: value for key, value in vars(config.source).items() if value}
 
 
 def _tell(plan: Plan, seconds: float) -> None:
@@ -180,8 +211,9 @@ def _make_parts(
     if parts:
         report.say(f"Continuing: {len(parts)} of {len(tasks)} shards are there already.")
     images = sum(task.images for task in missing)
+    rejected = [entry for part in parts.values() for entry in part.rejected]
     try:
-        _check_rejected(config, plan, parts.values())
+        _check_rejected(config, rejected, plan.images)
         size = sum(task.size for task in missing)
         with (
             report.progress(images, size) as progress,
@@ -189,13 +221,22 @@ def _make_parts(
         ):
             for part in finished:
                 parts[part.file] = part
-                _check_rejected(config, plan, parts.values())
-    finally:
-        ordered = [parts[task.shard] for task in tasks if task.shard in parts]
-        _write_rejected(plan, ordered, directory)
-        output.remove_temporaries(directory)  # of workers that were killed
+                rejected += part.rejected
+                _check_rejected(config, rejected, plan.images)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what went wrong before is what there is to tell
+            _clean_up(config, plan, parts.values())
+        raise
+    _clean_up(config, plan, parts.values())
+    ordered = [parts[task.shard] for task in tasks]
     _check_records(ordered)
     return ordered, images
+
+
+def _clean_up(config: PreprocessConfig, plan: Plan, parts: Iterable[Part]) -> None:
+    """Removes what killed workers left, and lists the rejected files."""
+    output.remove_temporaries(config.output_dir)
+    _write_rejected(plan, parts, config.output_dir)
 
 
 def _prepare_engine(config: PreprocessConfig) -> None:
@@ -223,10 +264,8 @@ def _engine(
     return lambda tasks, progress: beam.run(tasks, config.beam_options, progress)
 
 
-def _check_rejected(config: PreprocessConfig, plan: Plan, parts: Iterable[Part]) -> None:
+def _check_rejected(config: PreprocessConfig, rejected: Sequence[Rejected], total: int) -> None:
     """Raises InputError as soon as too many files are rejected, rather than after hours."""
-    rejected = [entry for part in parts for entry in part.rejected]
-    total = plan.images
     if len(rejected) <= config.max_rejected * total and len(rejected) < total:
         return
     path = join(config.output_dir, output.REJECTED_FILE)
@@ -249,7 +288,7 @@ def _check_records(parts: Sequence[Part]) -> None:
             )
 
 
-def _write_rejected(plan: Plan, parts: Sequence[Part], directory: str) -> None:
+def _write_rejected(plan: Plan, parts: Iterable[Part], directory: str) -> None:
     rows = sorted(
         (entry.path, part.split, plan.classes[entry.label].name, entry.reason)
         for part in parts
@@ -276,7 +315,7 @@ def _describe(
         settings={
             **plan.settings,
             "plan": plan.digest,
-            "source": {key: value for key, value in vars(config.source).items() if value},
+            "source": _given(config),
             "inputs": inputs,
             "labels_file": config.labels,
             "max_rejected": config.max_rejected,

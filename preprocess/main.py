@@ -15,7 +15,7 @@ from jpegkeras import command_line
 from jpegkeras.dataset_info import COMPRESSIONS
 from jpegkeras.errors import InputError
 from jpegkeras.sampling import SAMPLINGS
-from jpegkeras.transcoding import Transcoding
+from jpegkeras.transcoding import FAST, RESIZES, Transcoding
 from preprocess import job, report
 from preprocess.config import ENGINES, PreprocessConfig
 from preprocess.engines.base import EngineError
@@ -49,6 +49,7 @@ def define_flags(values: flags.FlagValues) -> None:
     choice("subsampling", "4:2:0", list(SAMPLINGS), "Chroma sampling that every record gets.")
     boolean("respect_orientation", False, "Turn pictures as their EXIF orientation says.")
     integer("downscale", 1, "Divide height and width by 1, 2, 4 or 8; not with --smallest_side.")
+    choice("resize", FAST, list(RESIZES), "Resize planes, or exactly as a script with Pillow.")
     integer("num_frequencies", 64, "How many of the lowest frequencies to keep, 1 to 64.")
     choice("compression", "gzip", list(COMPRESSIONS), "Compression of the shards.")
     number("test_fraction", 0.2, "Share of each class for test, where the input has no split.")
@@ -117,6 +118,7 @@ def _make_config(argv: list[str], values: flags.FlagValues) -> PreprocessConfig:
                 num_frequencies=values.num_frequencies,
                 respect_orientation=values.respect_orientation,
                 downscale=values.downscale,
+                resize=values.resize,
             ),
             compression=values.compression,
             test_fraction=values.test_fraction,

@@ -35,8 +35,7 @@ REJECTED_FILE = "rejected.csv"
 # Of the plan. A job that another version began is not continued: its shards may hold other bytes.
 _VERSION = 2
 _SHARD = r"(train|test)-\d{5}-of-\d{5}\.tfrecord(\.gz)?"
-# plan.json: of the first version.
-_OUR_FILES = (dataset_info.FILE_NAME, REJECTED_FILE, "plan.json")
+_OUR_FILES = (dataset_info.FILE_NAME, REJECTED_FILE)
 _OURS = {
     "": re.compile(rf"({_SHARD}|{'|'.join(map(re.escape, _OUR_FILES))})"),
     PARTS_FOLDER: re.compile(rf"{_SHARD}\.json|stop"),
@@ -113,12 +112,23 @@ def prepare(directory: str, plan: Plan, *, overwrite: bool) -> tuple[State, list
         _check_no_shards(directory)
     system.make_folder(parts_folder(directory))
     system.make_folder(join(directory, PLAN_FOLDER))
-    if state is State.NEW:
+    if state is State.NEW or not _has_images(directory, wanted):
         with replacing(images_path(directory)) as temporary, open(temporary, "wb") as file:
             file.writelines(texts)
+    if state is State.NEW:
         # Last: with it the plan is whole.
         write_json(plan_path(directory), wanted)
     return state, ranges
+
+
+def _has_images(directory: str, wanted: dict[str, Any]) -> bool:
+    """Tells whether the list of images is there, as it was written."""
+    path = images_path(directory)
+    try:
+        found = filesystem_of(path).read(path)
+    except FileNotFoundError:
+        return False
+    return hashlib.sha256(found).hexdigest() == wanted["images"]["sha256"]
 
 
 def remove_working_files(directory: str) -> None:
@@ -157,7 +167,7 @@ def _describe_plan(
         "jpegkeras_version": jpegkeras.__version__,
         "settings": plan.settings,
         "images": {"columns": PlannedImage._fields, "sha256": digest.hexdigest()},
-        "containers": [entry.path for entry in plan.containers],
+        "containers": [list(entry) for entry in plan.containers],
         "classes": [dataclasses.asdict(entry) for entry in plan.classes],
         "coarse_classes": plan.coarse_classes,
         "shards": [
@@ -188,6 +198,8 @@ def _is_begun(directory: str, wanted: dict[str, Any]) -> bool:
 def _compare_plans(directory: str, wanted: dict[str, Any], plan: Plan) -> None:
     """Raises InputError that says in what the folder's plan differs from this one."""
     begun = _load_plan(directory)
+    if not isinstance(begun.get("settings"), dict):
+        raise InputError(f"{plan_path(directory)}: not a plan of this job. {_ADVICE}")
     versions = ("plan_version", "jpegkeras_version")
     _compare(
         directory,
@@ -196,7 +208,16 @@ def _compare_plans(directory: str, wanted: dict[str, Any], plan: Plan) -> None:
     )
     if begun == wanted:
         return
-    old = set(filesystem_of(directory).read(images_path(directory)).splitlines())
+    for entry in wanted["containers"]:
+        if entry not in begun.get("containers", [entry]):
+            raise InputError(
+                f"{directory}: the input changed since the job began: {entry[0]} was modified, or "
+                f"went by another path. {_ADVICE}"
+            )
+    try:
+        old = set(filesystem_of(directory).read(images_path(directory)).splitlines())
+    except FileNotFoundError:
+        old = set()
     changed = next(
         (
             image
@@ -226,14 +247,15 @@ def _check_no_shards(directory: str) -> None:
     if shards:
         raise InputError(
             f"{directory}: it holds {min(shards)}, but neither a plan nor "
-            f"{dataset_info.FILE_NAME} to say what made it. {_ADVICE}"
+            f"{dataset_info.FILE_NAME} to say what made it. Give another --output_dir, or move it "
+            "away if it is yours (--overwrite would remove it)."
         )
 
 
 def _compare(directory: str, made_with: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raises InputError that names each setting in which the folder's data set is another one."""
     # What was made before a setting existed does not name it, and is as its default leaves it.
-    made_with = {**dataclasses.asdict(Transcoding()), **made_with}
+    made_with = {**dataclasses.asdict(Transcoding.recorded({})), **made_with}
     changes = [
         _describe(key, made_with.get(key), value)
         for key, value in wanted.items()
@@ -264,7 +286,8 @@ def _remove_ours(directory: str) -> None:
 
 def _remove_folder(directory: str, folder: str) -> None:
     """Removes our files in a folder below `directory`, and the folder if nothing is left in it."""
-    for name in _names(directory, folder):
+    # plan.json before the list that it speaks of.
+    for name in sorted(_names(directory, folder), key=lambda name: name != PLAN_FILE):
         if _OURS[folder].fullmatch(name):
             filesystem_of(directory).remove(_path(directory, folder, name))
     if folder and not is_remote(directory):

@@ -8,6 +8,7 @@ killed continue where it stopped; a worker needs nothing but its part of it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -22,6 +23,8 @@ from preprocess.sources import SPLITS, TEST, TRAIN, Container, Listing, SourceFi
 from preprocess.splits import assign_splits, stable_hash
 
 RECORDS_PER_SHARD = 1000
+# What the five digits of a shard's name can count.
+_MOST_SHARDS = 99_999
 
 
 class PlannedImage(NamedTuple):
@@ -67,7 +70,7 @@ class Plan:
         """The SHA-256 of the settings, which include one of the input, in hexadecimal."""
         return _digest_json(self.settings)
 
-    @property
+    @functools.cached_property
     def images(self) -> int:
         """How many images it has in all."""
         return sum(len(shard.images) for shard in self.shards)
@@ -190,7 +193,7 @@ def _divide(
     split: str, images: Sequence[PlannedImage], requested: int, compression: str
 ) -> list[ShardPlan]:
     """Cuts the images into contiguous ranges, whose lengths differ by one at most."""
-    count = requested or max(1, round(len(images) / RECORDS_PER_SHARD))
+    count = requested or min(_MOST_SHARDS, max(1, round(len(images) / RECORDS_PER_SHARD)))
     suffix = ".gz" if compression == "gzip" else ""
     bounds = [index * len(images) // count for index in range(count + 1)]
     return [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import shutil
 import subprocess
@@ -9,17 +10,23 @@ import pytest
 from PIL import Image, ImageOps
 from scipy import fft
 
-from jpegkeras.jpeg import ZIGZAG, JpegFormatError, read_coefficients
+from jpegkeras import transcoding
+from jpegkeras.jpeg import ZIGZAG, JpegFormatError, read_coefficients, write_coefficients
 from jpegkeras.resampling import convert_sampling, downscale
+from jpegkeras.sampling import chroma_ratio
 from jpegkeras.transcoding import (
     CONVERTED,
+    EXACT,
     REENCODED,
+    RESIZES,
     UNTOUCHED,
     Transcoding,
     UnreadableImageError,
     transcode,
 )
 from tests.preprocess.helpers import draw, encode
+
+both_ways = pytest.mark.parametrize("resize", RESIZES)
 
 
 def luma(data_or_image):
@@ -113,21 +120,24 @@ def test_reencoding_keeps_the_tables_and_nearly_the_coefficients():
         assert np.abs(ours.coefficients - expected.coefficients).max() <= 1
 
 
-def test_custom_tables_keep_their_order():
+@both_ways
+def test_custom_tables_keep_their_order(resize):
     """Tables that differ in every frequency, so that a wrong order cannot hide."""
     tables = [list(range(1, 65)), list(range(64, 0, -1))]
     data = encode(draw(4), qtables=tables)
-    result = transcode(data, Transcoding(smallest_side=24))
+    result = transcode(data, Transcoding(smallest_side=24, resize=resize))
     assert result.route == REENCODED
     for ours, expected in zip(result.image.components, read_coefficients(data).components):
         np.testing.assert_array_equal(ours.quantization, expected.quantization)
 
 
-def test_quality_sets_the_tables():
-    expected = luma(encode(quality=35)).quantization
-    result = transcode(encode(quality=90), Transcoding(quality=35))
+@both_ways
+def test_quality_sets_the_tables(resize):
+    expected = read_coefficients(encode(quality=35))
+    result = transcode(encode(quality=90), Transcoding(quality=35, resize=resize))
     assert (result.route, result.reasons) == (REENCODED, ("quality 35",))
-    np.testing.assert_array_equal(luma(result.image).quantization, expected)
+    for ours, component in zip(result.image.components, expected.components):
+        np.testing.assert_array_equal(ours.quantization, component.quantization)
 
 
 def test_without_tables_the_quality_is_95():
@@ -146,9 +156,11 @@ def test_without_tables_the_quality_is_95():
         ((999, 2), 30, (14985, 30)),
     ],
 )
-def test_the_smallest_side(size, side, expected):
+@both_ways
+def test_the_smallest_side(size, side, expected, resize):
     width, height = size
-    result = transcode(encode(draw(5, height, width)), Transcoding(smallest_side=side))
+    settings = Transcoding(smallest_side=side, resize=resize)
+    result = transcode(encode(draw(5, height, width)), settings)
     assert (result.route, result.reasons) == (REENCODED, (f"smallest side {side}",))
     assert (result.image.width, result.image.height) == expected
 
@@ -157,9 +169,11 @@ def test_an_image_of_the_right_size_is_untouched():
     assert route(encode(draw(5, 30, 77)), smallest_side=30) == (UNTOUCHED,)
 
 
-def test_the_resized_picture_is_the_resized_picture():
+@both_ways
+def test_the_resized_picture_is_the_resized_picture(resize):
     picture = draw(6, 64, 96)
-    small = transcode(encode(picture, quality=100), Transcoding(smallest_side=32)).image
+    settings = Transcoding(smallest_side=32, resize=resize)
+    small = transcode(encode(picture, quality=100), settings).image
     expected = read_coefficients(
         encode(picture.resize((48, 32), Image.Resampling.BICUBIC), quality=100)
     )
@@ -183,8 +197,9 @@ def test_the_number_of_frequencies(data, count):
 def test_what_nothing_can_read():
     for data in (encode(draw(7, 64, 64)), encode(draw(7, 64, 64), progressive=True)):
         for settings in ({}, {"quality": 50}, {"smallest_side": 32}):
-            with pytest.raises(JpegFormatError):
-                transcode(data[: len(data) // 2], Transcoding(**settings))
+            for resize in RESIZES:
+                with pytest.raises(JpegFormatError):
+                    transcode(data[: len(data) // 2], Transcoding(**settings, resize=resize))
     for data in (b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(40)):
         with pytest.raises(UnreadableImageError, match="cannot be opened: it is no image"):
             transcode(data, Transcoding())
@@ -194,9 +209,10 @@ def test_what_nothing_can_read():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # what Pillow thinks of damaged TIFFs
+@both_ways
 @pytest.mark.parametrize("settings", [{}, {"smallest_side": 20}, {"quality": 50}])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
-def test_damaged_files_are_read_or_refused_but_nothing_else(kind, settings):
+def test_damaged_files_are_read_or_refused_but_nothing_else(kind, settings, resize):
     """Every error is a ValueError with a message, whatever Pillow raises inside."""
     if kind == "WEBP" and not _can_write(kind):
         pytest.skip("this Pillow has no WebP")
@@ -208,7 +224,7 @@ def test_damaged_files_are_read_or_refused_but_nothing_else(kind, settings):
         if len(data):
             data[places] = rng.integers(256, size=3)
         try:
-            transcode(data.tobytes(), Transcoding(**settings))
+            transcode(data.tobytes(), Transcoding(**settings, resize=resize))
         except ValueError as error:
             assert str(error)
 
@@ -222,6 +238,7 @@ def test_damaged_files_are_read_or_refused_but_nothing_else(kind, settings):
         ({"num_frequencies": 65}, "num_frequencies must be from 1 to 64; got 65"),
         ({"downscale": 3}, "downscale must be 1, 2, 4 or 8; got 3"),
         ({"downscale": 2, "smallest_side": 9}, "downscale=2 and smallest_side=9 both set the size"),
+        ({"resize": "quick"}, "resize must be one of fast, exact; got 'quick'"),
         ({"subsampling": "4:1:1"}, "sampling must be one of 4:4:4, 4:2:2, 4:2:0; got '4:1:1'"),
     ],
 )
@@ -285,24 +302,30 @@ def test_tables_follow_their_components_whatever_their_numbers():
     for offset, number in ((12, 1), (15, 0), (18, 0)):
         swapped[frame + offset] = number
     untouched = transcode(bytes(swapped), Transcoding())
-    resized = transcode(bytes(swapped), Transcoding(smallest_side=24))
-    assert (untouched.route, resized.route) == (UNTOUCHED, REENCODED)
-    for result in (untouched, resized):
+    resized = [
+        transcode(bytes(swapped), Transcoding(smallest_side=24, resize=way)) for way in RESIZES
+    ]
+    assert [result.route for result in (untouched, *resized)] == [UNTOUCHED, REENCODED, REENCODED]
+    for result in (untouched, *resized):
         np.testing.assert_array_equal(result.image.components[0].quantization, luma_table)
         np.testing.assert_array_equal(result.image.components[1].quantization, chroma_table)
 
 
-def test_a_picture_too_long_for_a_jpeg_is_refused_before_it_is_made():
-    data = encode_png(Image.new("L", (1, 3000)))
+@both_ways
+@pytest.mark.parametrize("quality", [None, 75])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_too_long_for_a_jpeg_is_refused_before_it_is_made(kind, quality, resize):
+    data = encode(Image.new("L", (1, 3000)), kind)
     with pytest.raises(UnreadableImageError, match="1×3000 would become 256×768000"):
-        transcode(data, Transcoding(smallest_side=256))
+        transcode(data, Transcoding(smallest_side=256, quality=quality, resize=resize))
 
 
+@both_ways
 @pytest.mark.parametrize("settings", [{}, {"smallest_side": 32}, {"quality": 50}])
-def test_a_damaged_jpeg_is_refused_by_every_route(settings):
+def test_a_damaged_jpeg_is_refused_by_every_route(settings, resize):
     data = encode(draw(4, 64, 64))
     with pytest.raises(JpegFormatError):
-        transcode(data[:-2] + b"\xff\xd0\xff\xd9", Transcoding(**settings))
+        transcode(data[:-2] + b"\xff\xd0\xff\xd9", Transcoding(**settings, resize=resize))
 
 
 ORIENTATIONS = range(2, 9)
@@ -374,18 +397,20 @@ def test_partial_mcus_are_trimmed_where_they_cannot_be_turned(orientation):
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_the_orientation_is_applied_to_what_is_reencoded(orientation, kind):
+@both_ways
+def test_the_orientation_is_applied_to_what_is_reencoded(orientation, kind, resize):
     if kind == "WEBP" and not _can_write(kind):
         pytest.skip("this Pillow has no WebP")
     data = encode_with_exif(draw(11, 45, 83), orientation, kind)
-    result = transcode(data, Transcoding(respect_orientation=True, quality=95))
+    settings = Transcoding(respect_orientation=True, quality=95, resize=resize)
+    result = transcode(data, settings)
     reason = "quality 95" if kind == "JPEG" else "not a JPEG"
     assert (result.route, result.reasons) == (REENCODED, (reason, f"orientation {orientation}"))
     assert (result.image.width, result.image.height) == shown(data).size
     assert_shows(result.image, shown(data), 2)
 
 
-@pytest.mark.parametrize("settings", [{}, {"quality": 85}])
+@pytest.mark.parametrize("settings", [{}, {"quality": 85}, {"quality": 85, "resize": EXACT}])
 def test_without_the_flag_pictures_stay_as_they_are_stored(settings):
     stored = transcode(encode(draw(11)), Transcoding(**settings))
     result = transcode(encode_with_exif(draw(11), 6), Transcoding(**settings))
@@ -426,18 +451,20 @@ def test_an_orientation_in_xmp_alone_is_not_looked_at():
     assert route(data, respect_orientation=True, quality=90) == (REENCODED, "quality 90")
 
 
-def test_what_is_smaller_than_an_mcu_is_turned_by_pillow():
+@both_ways
+def test_what_is_smaller_than_an_mcu_is_turned_all_the_same(resize):
     data = encode_with_exif(draw(11, 12, 40), 6)
-    result = transcode(data, Transcoding(respect_orientation=True))
+    result = transcode(data, Transcoding(respect_orientation=True, resize=resize))
     assert (result.route, *result.reasons) == (REENCODED, "no whole MCU to turn", "orientation 6")
     assert (result.image.width, result.image.height) == (12, 40)
     assert_shows(result.image, shown(data), 3)
 
 
-def test_a_turned_picture_still_has_the_smallest_side():
+@both_ways
+def test_a_turned_picture_still_has_the_smallest_side(resize):
     # 45 rows are two MCUs and a rest, which would be trimmed.
     data = encode_with_exif(draw(11, 45, 83), 6)
-    settings = {"respect_orientation": True, "smallest_side": 45}
+    settings = {"respect_orientation": True, "smallest_side": 45, "resize": resize}
     assert route(data, **settings) == (REENCODED, "smallest side 45", "orientation 6")
     image = transcode(data, Transcoding(**settings)).image
     assert (image.width, image.height) == (45, 83)
@@ -474,10 +501,13 @@ def test_orientation_then_size_then_sampling_then_bands():
         np.testing.assert_array_equal(ours.coefficients, component.coefficients[..., :11])
 
 
-@pytest.mark.parametrize("settings", [{}, {"quality": 95}])
+@pytest.mark.parametrize("settings", [{}, {"quality": 95}, {"quality": 95, "resize": EXACT}])
 def test_what_is_reencoded_is_downscaled_too(settings):
     picture = draw(14, 45, 83)
-    for data in (encode(picture, "PNG"), encode(picture.convert("CMYK"), quality=95)):
+    files = [encode(picture, "PNG"), encode(picture.convert("CMYK"), quality=95)]
+    if settings:
+        files.append(encode(picture, quality=95))
+    for data in files:
         result = transcode(data, Transcoding(**settings, downscale=2))
         assert result.route == REENCODED
         assert (result.image.width, result.image.height) == (42, 23)
@@ -518,3 +548,164 @@ def test_rgb_is_reencoded():
         expected = np.asarray(picture.convert("YCbCr"), float)[..., index]
         ours = pixels(result.image, index)[: len(expected), : expected.shape[1]]
         assert np.abs(ours - expected).mean() < 2
+
+
+def by_pillow(data, smallest_side=None, **options):
+    """What a script with Pillow gives."""
+    picture = Image.open(io.BytesIO(data))
+    if smallest_side is not None:
+        scale = smallest_side / min(picture.size)
+        size = [max(smallest_side, round(side * scale)) for side in picture.size]
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    return read_coefficients(encode(picture, **options))
+
+
+@pytest.mark.parametrize("settings", [{}, {"smallest_side": 31}, {"smallest_side": 90}])
+@pytest.mark.parametrize("sampling", ["4:4:4", "4:2:0", "gray"])
+def test_exact_is_what_pillow_gives_bit_for_bit(sampling, settings):
+    options = {} if sampling == "gray" else {"subsampling": sampling}
+    data = encode(draw(17, 61, 83, "L" if sampling == "gray" else "RGB"), **options)
+    result = transcode(data, Transcoding(**settings, quality=80, resize=EXACT))
+    assert result.route == REENCODED
+    expected = by_pillow(data, **settings, quality=80)
+    assert (result.image.height, result.image.width) == (expected.height, expected.width)
+    for ours, component in zip(result.image.components, expected.components):
+        np.testing.assert_array_equal(ours.coefficients, component.coefficients)
+        np.testing.assert_array_equal(ours.quantization, component.quantization)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"smallest_side": 61},
+        {"smallest_side": 100},
+        {"smallest_side": 240},
+        {"smallest_side": 40},
+        {"downscale": 2},
+        {"downscale": 4},
+        {},
+    ],
+)
+@pytest.mark.parametrize("target", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("source", ["4:4:4", "4:2:2", "4:2:0", "gray"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_fast_is_nearly_what_exact_is(source, target, settings, orientation):
+    picture = draw(18, 163, 221, "L" if source == "gray" else "RGB")
+    options = {} if source == "gray" else {"subsampling": source}
+    data = encode_with_exif(picture, orientation, quality=92, **options)
+    settings = {**settings, "quality": 92, "subsampling": target, "respect_orientation": True}
+    fast, exact = (transcode(data, Transcoding(**settings, resize=way)) for way in RESIZES)
+    assert (fast.route, fast.reasons) == (exact.route, exact.reasons)
+    ours, theirs = fast.image, exact.image
+    assert (ours.height, ours.width) == (theirs.height, theirs.width)
+    assert ours.subsampling == theirs.subsampling == target
+    for index, (component, other) in enumerate(zip(ours.components, theirs.components)):
+        assert component.sampling == other.sampling
+        assert component.coefficients.shape == other.coefficients.shape
+        np.testing.assert_array_equal(component.quantization, other.quantization)
+        h, v = chroma_ratio(target) if index else (1, 1)
+        shown_part = np.s_[: -(-ours.height // v), : -(-ours.width // h)]
+        error = (pixels(ours, index) - pixels(theirs, index))[shown_part]
+        assert np.sqrt(np.mean(error**2)) < 2
+
+
+@pytest.mark.parametrize("settings", [{"quality": 75}, {"smallest_side": 20}])
+def test_fast_takes_no_second_jpeg(settings, monkeypatch):
+    """Neither Pillow nor the encoder is asked."""
+    files = [encode(draw(19, 64, 96), subsampling=name) for name in ("4:4:4", "4:2:2", "4:2:0")]
+    files += [encode(draw(19, 64, 96, "L")), encode(draw(19, 64, 96), progressive=True)]
+    monkeypatch.setattr(Image, "open", None)
+    for data in files:
+        assert route(data, **settings)[0] == REENCODED
+
+
+def test_what_the_reader_does_not_handle_goes_through_pillow_either_way():
+    rgb = encode(draw(), keep_rgb=True, subsampling="4:4:4")
+    for data in (encode(draw(mode="CMYK")), encode(kind="PNG"), rgb):
+        results = [transcode(data, Transcoding(quality=60, resize=way)) for way in RESIZES]
+        assert [result.route for result in results] == [REENCODED] * 2
+        for fast, exact in zip(*(result.image.components for result in results)):
+            np.testing.assert_array_equal(fast.coefficients, exact.coefficients)
+
+
+@pytest.fixture
+def frequencies_read(monkeypatch):
+    """How many frequencies were read of each file."""
+    counts = []
+
+    def read(data, num_frequencies=64):
+        counts.append(num_frequencies)
+        return read_coefficients(data, num_frequencies)
+
+    monkeypatch.setattr(transcoding, "read_coefficients", read)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [64]),
+        ({"quality": 75}, [64]),
+        ({"smallest_side": 20}, [64]),  # for the sake of the tables
+        ({"smallest_side": 20, "quality": 75}, [28]),
+        ({"smallest_side": 20, "quality": 75, "subsampling": "4:4:4"}, [28]),
+        ({"smallest_side": 90, "quality": 75}, [64]),
+        ({"smallest_side": 120}, [64]),
+        ({"smallest_side": 120, "resize": EXACT}, [64]),
+        ({"smallest_side": 20, "resize": EXACT}, [1, 64]),  # the second is Pillow's JPEG
+        ({"quality": 75, "resize": EXACT}, [1, 64]),
+    ],
+)
+def test_only_what_is_needed_is_read(frequencies_read, settings, expected):
+    route(encode_with_exif(draw(20, 120, 200), 6), **settings)
+    assert frequencies_read == expected
+
+
+def test_lines_counted_anew_behind_the_scan(frequencies_read, monkeypatch):
+    """T.81 B.2.5: then what the frame header says of the height does not hold."""
+    data = encode(draw(21, 240, 200), quality=90)
+    settings = Transcoding(smallest_side=20, quality=75)
+    expected = transcode(data, settings).image
+    header = transcoding._find_frame(data)
+    wrong = dataclasses.replace(header, height=200)
+    monkeypatch.setattr(transcoding, "_find_frame", lambda data: wrong)
+    ours = transcode(data, settings).image
+    assert frequencies_read == [28, 28, 64]
+    for component, other in zip(ours.components, expected.components):
+        np.testing.assert_array_equal(component.coefficients, other.coefficients)
+
+
+@both_ways
+def test_tables_of_16_bits_become_tables_of_8(resize):
+    image = read_coefficients(encode(draw(22, 48, 64)))
+    table = np.arange(200, 264, dtype=np.uint16)
+    components = tuple(dataclasses.replace(c, quantization=table) for c in image.components)
+    data = write_coefficients(dataclasses.replace(image, components=components))
+    result = transcode(data, Transcoding(smallest_side=24, resize=resize)).image
+    for component in result.components:
+        np.testing.assert_array_equal(component.quantization, np.minimum(table, 255))
+
+
+@pytest.mark.parametrize("settings", [{"quality": 75}, {"smallest_side": 20}])
+@pytest.mark.parametrize("count", [1, 16, 64])
+def test_the_number_of_frequencies_of_what_is_reencoded(settings, count):
+    data = encode(draw(23, 60, 90), subsampling="4:4:4")
+    whole = transcode(data, Transcoding(**settings)).image
+    lowest = transcode(data, Transcoding(**settings, num_frequencies=count)).image
+    for ours, component in zip(lowest.components, whole.components):
+        np.testing.assert_array_equal(ours.coefficients, component.coefficients[..., :count])
+        np.testing.assert_array_equal(ours.quantization, component.quantization[:count])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1), (7, 9), (8, 1000), (1000, 8)])
+@pytest.mark.parametrize("side", [1, 5, 8, 60])
+def test_sizes_of_all_kinds(size, side):
+    """The picture keeps its brightness, whatever size it gets."""
+    height, width = size
+    picture = Image.new("RGB", (width, height), (200, 120, 40))
+    for sampling in ("4:4:4", "4:2:2", "4:2:0"):
+        data = encode(picture, quality=100)
+        settings = Transcoding(smallest_side=side, quality=100, subsampling=sampling)
+        result = transcode(data, settings)
+        for index, level in enumerate(picture.convert("YCbCr").getpixel((0, 0))):
+            assert np.abs(pixels(result.image, index) - level).max() < 2

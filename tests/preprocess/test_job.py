@@ -282,18 +282,23 @@ def test_turned_and_downscaled(tmp_path):
 
 def test_a_data_set_from_before_a_setting_existed(tmp_path):
     folder = write_classes(tmp_path / "in", {"a": 6})
-    config = settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/out")
+    config = settings_of(
+        input_dir=str(folder), output_dir=f"{tmp_path}/out", transcoding=Transcoding(resize="exact")
+    )
     job.run(config)
     path = tmp_path / "out/dataset.json"
     content = json.loads(path.read_text())
-    for key in ("respect_orientation", "downscale"):
+    for key in ("respect_orientation", "downscale", "resize"):
         del content["settings"][key], content["transcoding"][key]
     path.write_text(json.dumps(content))
-    assert Transcoding(**load_dataset_info(tmp_path / "out").transcoding) == Transcoding()
+    recorded = Transcoding.recorded(load_dataset_info(tmp_path / "out").transcoding)
+    assert recorded == Transcoding(resize="exact")
     assert job.run(config).finished_before
-    turned = dataclasses.replace(config, transcoding=Transcoding(respect_orientation=True))
+    turned = Transcoding(resize="exact", respect_orientation=True)
     with pytest.raises(InputError, match="respect_orientation was False and is now True"):
-        job.run(turned)
+        job.run(dataclasses.replace(config, transcoding=turned))
+    with pytest.raises(InputError, match="resize was exact and is now fast"):
+        job.run(dataclasses.replace(config, transcoding=Transcoding()))
 
 
 def test_same_bytes_whatever_the_listing_order(config, info, tmp_path, monkeypatch):
@@ -642,3 +647,92 @@ def test_tfrecords_of_jpegs(tmp_path):
             assert record["label"] == label
             expected = read_coefficients(jpeg).components[0].coefficients
             np.testing.assert_array_equal(record["y"], expected)
+
+
+def half_made(config, monkeypatch, shards=2):
+    """Begins a job, and stops it after so many shards."""
+    run = local.run
+
+    def some(tasks, *arguments):
+        yield from run(tasks[:shards], *arguments)
+        raise local.WorkerDiedError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "run", some)
+        with pytest.raises(local.WorkerDiedError):
+            job.run(config)
+
+
+@pytest.fixture
+def archive_config(tmp_path):
+    folder = write_classes(tmp_path / "in", {"a": 12, "b": 12})
+    pack_tar(folder, tmp_path / "a.tar", "w")
+    return settings_of(input_tar=f"{tmp_path}/a.tar", output_dir=f"{tmp_path}/out", train_shards=5)
+
+
+def test_another_archive_of_the_same_sizes_is_not_continued_with(
+    archive_config, tmp_path, monkeypatch
+):
+    half_made(archive_config, monkeypatch)
+    data = bytearray((tmp_path / "a.tar").read_bytes())
+    data[data.rindex(b"\xff\xd9") - 20] ^= 1
+    (tmp_path / "a.tar").write_bytes(data)
+    with pytest.raises(InputError, match="changed since the job began: .*a.tar was modified"):
+        job.run(archive_config)
+    job.run(dataclasses.replace(archive_config, overwrite=True))
+
+
+@pytest.mark.parametrize("damage", [b"", b"[1", None, "lines"])
+def test_the_plans_list_is_mended(archive_config, tmp_path, monkeypatch, damage):
+    whole = dataclasses.replace(archive_config, output_dir=f"{tmp_path}/whole")
+    job.run(whole)
+    half_made(archive_config, monkeypatch)
+    images = tmp_path / "out/.plan/images.jsonl"
+    text = images.read_bytes()
+    images.unlink()
+    if damage is not None:
+        images.write_bytes(text[: len(text) // 2] if damage == "lines" else damage)
+    assert job.run(archive_config).images < 24
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("plan", ['{"settings": []}', "[]", "{", '{"settings": {}}'])
+def test_a_plan_that_is_none(archive_config, tmp_path, monkeypatch, plan):
+    half_made(archive_config, monkeypatch)
+    (tmp_path / "out/.plan/plan.json").write_text(plan)
+    with pytest.raises(InputError, match="--overwrite to make the data set anew"):
+        job.run(archive_config)
+    job.run(dataclasses.replace(archive_config, overwrite=True))
+
+
+def test_input_and_output_are_kept_apart(tmp_path):
+    folder = write_classes(tmp_path / "in", {"a": 8})
+    for name in ("in", "in/records", "in/a/../b"):
+        with pytest.raises(InputError, match="it is in --input_dir=.* Give a folder outside"):
+            job.run(settings_of(input_dir=str(folder), output_dir=f"{tmp_path}/{name}"))
+    pack_tar(folder, tmp_path / "train-00000-of-00002.tfrecord", "w")
+    before = contents(tmp_path)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="it is in --output_dir, whose files the job replaces"):
+            job.run(
+                settings_of(
+                    input_tar=f"{tmp_path}/train-00000-of-00002.tfrecord",
+                    output_dir=str(tmp_path),
+                    overwrite=overwrite,
+                )
+            )
+    assert contents(tmp_path) == before
+    with pytest.raises(InputError, match="--overwrite would remove it"):
+        job.run(settings_of(input_dir=str(folder), output_dir=str(tmp_path / "in/..")))
+
+
+def test_train_and_test_archives_are_not_two_train_archives(tmp_path):
+    for name, count in (("train", 9), ("test", 3)):
+        folder = write_classes(tmp_path / name, {"a": count, name[1:3]: count})
+        pack_tar(folder, tmp_path / f"{name}.tar", "w")
+    archives = [f"{tmp_path}/{name}.tar" for name in ("train", "test")]
+    two = settings_of(input_tar=archives[0], test_tar=archives[1], output_dir=f"{tmp_path}/out")
+    job.run(two)
+    assert job.run(two).finished_before
+    with pytest.raises(InputError):
+        job.run(settings_of(input_tar=",".join(archives), output_dir=f"{tmp_path}/out"))

@@ -147,6 +147,7 @@ def test_every_flag_reaches_the_config(chosen):
         "respect_orientation": True,
         "subsampling": "4:4:4",
         "num_frequencies": 7,
+        "resize": "exact",
         "compression": "none",
         "test_fraction": 0.25,
         "train_shards": 8,
