@@ -24,7 +24,10 @@ class BatchTranscoder:
         self._tries = settings.quality is None and settings.downscale == 1
 
     def transcode(self, items: Sequence[bytes]) -> list[Transcoded | Exception]:
-        """Returns for each file what `transcode` returns, or the exception that it raises."""
+        """Returns for each file what `transcode` returns, or the exception that it raises.
+
+        Raises MemoryError, which is no fault of a file.
+        """
         if not self._tries or len(items) < 2:
             return [self._one(data) for data in items]
         count = self._settings.num_frequencies
@@ -49,5 +52,7 @@ class BatchTranscoder:
     def _one(self, data: bytes) -> Transcoded | Exception:
         try:
             return transcode(data, self._settings)
+        except MemoryError:
+            raise
         except Exception as error:  # One odd file must not stop a job over a million files.
             return error

@@ -11,7 +11,10 @@ Where a plane becomes much smaller, its blocks are decoded to 4 × 4 samples (RE
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 import math
+import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +25,8 @@ from jpegkeras.jpeg.types import ceil_div
 from jpegkeras.planes import count_scratch, resample, weigh_axis
 from jpegkeras.resampling import can_convert
 from jpegkeras.sampling import BLOCK, chroma_ratio
+
+_logger = logging.getLogger(__name__)
 
 #: Blocks of luma, and of chroma, are decoded to 4 × 4 samples if so many of these, or more, are
 #: left for a new one along either axis. What that changes is far below what quantisation changes
@@ -201,9 +206,17 @@ def _line(axis: _Axis, ratio: int, new_ratio: int) -> _Line:
     )
 
 
+@functools.lru_cache(maxsize=1)
+def _announce_kernels() -> None:
+    """Says, once a process, that Numba's cache does not hold the kernels."""
+    if not any(pathlib.Path(resample.stats.cache_path).glob("planes.resample-*.nbi")):
+        _logger.warning("Compiling the resizing kernels; this takes some 10 seconds, once.")
+
+
 def _resample(
     image: JpegCoefficients, axes: Sequence[_Axis], encoding: Encoding, *, means: bool
 ) -> JpegCoefficients:
+    _announce_kernels()
     factors = [component.sampling for component in image.components]
     if not can_convert(image):
         raise ValueError(f"cannot resize an image of the sampling factors {factors}.")

@@ -288,6 +288,8 @@ def _encode(data: bytes, settings: Transcoding) -> tuple[bytes, int]:
     except UnreadableImageError:
         raise
     except (OSError, ValueError, SyntaxError) as error:
+        if "out of memory" in str(error):  # so Pillow says it; the file is not at fault
+            raise MemoryError(str(error)) from error
         raise UnreadableImageError(f"cannot be decoded: {error}") from error
     return out.getvalue(), orientation
 

@@ -5,6 +5,14 @@ python -m preprocess.main --input_dir=DIR --output_dir=DIR
 
 from __future__ import annotations
 
+import os
+import signal
+
+# Loading the modules below takes a second, in which nobody would catch a KeyboardInterrupt. Where
+# interrupts are ignored, as in the background of a shell, they stay so.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import errno
 import functools
 import logging
@@ -19,11 +27,18 @@ from jpegkeras.transcoding import FAST, RESIZES, Transcoding
 from preprocess import job, report
 from preprocess.config import ENGINES, PreprocessConfig
 from preprocess.engines.base import EngineError
+from preprocess.reading import raise_file_limit
 
 _CONTINUE = "run the same command again to continue."
+_INTERRUPTED = 130
+_TOO_MANY_FILES = f". Give fewer --workers, or raise the limit (ulimit -n), and {_CONTINUE}"
 _ADVICE = {
     errno.ENOSPC: f". Free some space and {_CONTINUE}",
     errno.EDQUOT: f". Free some space and {_CONTINUE}",
+    errno.EMFILE: _TOO_MANY_FILES,
+    errno.ENFILE: _TOO_MANY_FILES,
+    errno.ENOMEM: f". Give fewer --workers, and {_CONTINUE}",
+    errno.EIO: f". The disk or the network failed. Mend that, and {_CONTINUE}",
     errno.EACCES: f". Allow it, or choose another folder, and {_CONTINUE}",
 }
 
@@ -65,8 +80,17 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(argv: list[str]) -> int:
     """Runs the command line that absl has parsed and returns the exit status."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt_once)
+    raise_file_limit()
     logging.getLogger("jpegkeras").setLevel(logging.WARNING)
     return run(argv, flags.FLAGS)
+
+
+def _interrupt_once(*_: object) -> None:
+    """Ignores what follows the first Ctrl-C, so that nothing disturbs its orderly end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def run(argv: list[str], values: flags.FlagValues) -> int:
@@ -74,15 +98,24 @@ def run(argv: list[str], values: flags.FlagValues) -> int:
     try:
         config = _make_config(argv, values)
         result = job.run(config)
+        _tell(config, result)
     except (InputError, EngineError) as error:
         report.say(f"error: {report.printable(str(error))}")
         return 1
     except OSError as error:
         report.say(f"error: {report.printable(str(error))}{_ADVICE.get(error.errno, '')}")
         return 1
+    except MemoryError as error:
+        what = f" ({report.printable(str(error))})" if str(error) else ""
+        report.say(f"error: memory ran out{what}. Give fewer --workers, and {_CONTINUE}")
+        return 1
     except KeyboardInterrupt:
         report.say(f"interrupted: {_CONTINUE}")
-        return 130
+        return _INTERRUPTED
+    return 0
+
+
+def _tell(config: PreprocessConfig, result: job.Result) -> None:
     if result.finished_before:
         report.say(f"{report.printable(config.output_dir)}: finished already; nothing to do.")
     else:
@@ -94,7 +127,6 @@ def run(argv: list[str], values: flags.FlagValues) -> int:
             bytes_out=result.bytes_out,
         )
     report.print_next_command(config.output_dir, result.info)
-    return 0
 
 
 def _make_config(argv: list[str], values: flags.FlagValues) -> PreprocessConfig:

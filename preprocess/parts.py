@@ -58,14 +58,16 @@ class PartBuilder:
         self._class_counts = [0] * num_classes
         self._counts: collections.Counter = collections.Counter()
         self._rejected: list[Rejected] = []
-        self._sizes: list[tuple[int, int]] = []
+        self._smallest: tuple[int, int] | None = None
+        self._largest: tuple[int, int] | None = None
         self._sums = {key: SumsBuilder() for key in COMPONENTS}
         self._bytes_in = 0
 
     def add_record(self, label: int, size: tuple[int, int], bytes_in: int) -> None:
         """Counts a record of `label` and of (height, width), made from a file of `bytes_in`."""
         self._class_counts[label] += 1
-        self._sizes.append(size)
+        self._smallest = tuple(map(min, self._smallest or size, size))
+        self._largest = tuple(map(max, self._largest or size, size))
         self._bytes_in += bytes_in
 
     def add_route(self, route: str, reasons: Iterable[str]) -> None:
@@ -85,19 +87,18 @@ class PartBuilder:
 
     def build(self, sha256: str, bytes_out: int) -> Part:
         """Returns the part of the finished shard."""
-        heights, widths = zip(*self._sizes) if self._sizes else ((), ())
         return Part(
             file=self._file,
             split=self._split,
-            records=len(self._sizes),
+            records=sum(self._class_counts),
             sha256=sha256,
             bytes_in=self._bytes_in,
             bytes_out=bytes_out,
             class_counts=tuple(self._class_counts),
             counts=dict(sorted(self._counts.items())),
             rejected=tuple(self._rejected),
-            smallest=(min(heights), min(widths)) if heights else None,
-            largest=(max(heights), max(widths)) if heights else None,
+            smallest=self._smallest,
+            largest=self._largest,
             sums={key: sums.build() for key, sums in self._sums.items()},
         )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import dataclasses
 import datetime
 import errno
 import functools
 import os
+import resource
 import stat
 import threading
 import time
@@ -26,6 +29,10 @@ _SECOND = 1_000_000_000
 # Of an image, on an average: then it comes from no memory of this machine.
 _SLOW_SECONDS = 300e-6
 _THREADS = 16
+# Of a reader, at once: there may be thousands, and a process may only open so many files.
+_OPEN_CONTAINERS = 64
+# What the machine lacks, or its disk or network: the next try, or another machine, reads the file.
+_NO_FAULT_OF_THE_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 # A pipe is not waited for.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK
 
@@ -41,19 +48,30 @@ class Image(Protocol):
     packed_size: int
 
 
+@dataclasses.dataclass
+class _OpenContainer:
+    """An open container: `read(offset, count)` returns bytes; `users` are the calls under way."""
+
+    read: Callable[[int, int], bytes]
+    close: Callable[[], None]
+    users: int = 0
+
+
 class SourceReader:
     """Reads images of one listing; a context manager, whose end closes the containers.
 
     `root`: what the images' paths are below. `opened`: container → the path to open instead.
     `containers`: those of the listing; one of them that is read in place and changed since is an
-    InputError when it is opened. Threads may share a reader.
+    InputError when it is first opened. Threads may share a reader.
     """
 
     def __init__(self, root: str, opened: Mapping[str, str], containers: Iterable[Container] = ()):
         self._root = root
         self._opened = opened
         self._listed = {container.path: container for container in containers}
-        self._readers: dict[str, Callable[[int, int], bytes]] = {}
+        # Those that were used last are last.
+        self._open: collections.OrderedDict[str, _OpenContainer] = collections.OrderedDict()
+        self._checked: dict[str, Container] = {}
         self._lock = threading.Lock()
         self._stack = contextlib.ExitStack()
 
@@ -79,7 +97,8 @@ class SourceReader:
         """Yields so many images at a time with the bytes of each, or the error that `read` raises.
 
         Where reading takes long, since a disk must seek or a server answer, several threads read
-        side by side, and ahead. Raises InputError as `read` does.
+        side by side, and ahead. Raises InputError as `read` does; MemoryError, and OSError for what
+        the machine lacks or its disk fails at, since what is read may not depend on these.
         """
         chunks = [images[start : start + size] for start in range(0, len(images), size)]
         ahead = None
@@ -99,8 +118,15 @@ class SourceReader:
             return self.read(image)
         except InputError:
             raise
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            if error.errno in _NO_FAULT_OF_THE_FILE:
+                raise _with_path(error, self._path_of(image)) from error
             return error
+        except ValueError as error:
+            return error
+
+    def _path_of(self, image: Image) -> str:
+        return locate(self._root, image.container or image.path)
 
     @functools.cached_property
     def _threads(self) -> futures.ThreadPoolExecutor:
@@ -108,10 +134,23 @@ class SourceReader:
         self._stack.callback(threads.shutdown, cancel_futures=True)
         return threads
 
+    def check_unchanged(self) -> None:
+        """Raises InputError if a container that was read is no longer what it was when listed.
+
+        What was read of it before may have been neither of the old nor of the new one.
+        """
+        containers = list(self._checked.values())
+        if any(is_remote(container.path) for container in containers):
+            list(self._threads.map(check_unchanged, containers))
+            return
+        for container in containers:
+            check_unchanged(container)
+
     def close(self) -> None:
         """Closes the containers."""
-        self._readers.clear()
-        self._stack.close()
+        self._stack.close()  # the threads
+        while self._open:
+            self._open.popitem()[1].close()
 
     def __enter__(self) -> SourceReader:
         return self
@@ -120,34 +159,51 @@ class SourceReader:
         self.close()
 
     def _read_range(self, image: Image) -> bytes:
-        read = self._readers.get(image.container) or self._open(image.container)
         wanted = image.packed_size or image.size
-        data = read(image.offset, wanted)
+        with self._borrowed(image.container) as container:
+            data = container.read(image.offset, wanted)
         if len(data) != wanted:
             raise ValueError(
                 f"its container ends early: {len(data):,} of its {wanted:,} bytes are there"
             )
         return _inflate(data, image.size) if image.packed_size else data
 
-    def _open(self, container: str) -> Callable[[int, int], bytes]:
+    @contextlib.contextmanager
+    def _borrowed(self, path: str) -> Iterator[_OpenContainer]:
+        """Yields a container, which stays open as long as the context lasts."""
         with self._lock:
-            if container not in self._readers:
-                self._readers[container] = self._open_unlocked(container)
-            return self._readers[container]
+            container = self._open.get(path) or self._open_container(path)
+            self._open.move_to_end(path)
+            container.users += 1
+        try:
+            yield container
+        finally:
+            with self._lock:
+                container.users -= 1
 
-    def _open_unlocked(self, container: str) -> Callable[[int, int], bytes]:
+    def _open_container(self, container: str) -> _OpenContainer:
+        unused = [path for path, entry in self._open.items() if not entry.users]
+        for path in unused[: max(0, len(self._open) + 1 - _OPEN_CONTAINERS)]:
+            self._open.pop(path).close()
         path = self._opened.get(container, container)
         listed = self._listed.get(container)
-        if listed is not None and path == container:
+        if listed is not None and path == container and container not in self._checked:
             check_unchanged(listed)
+            self._checked[container] = listed
         try:
-            if is_remote(path):
-                return _seeking_reader(self._stack.enter_context(filesystem_of(path).open(path)))
-            descriptor = os.open(locate(self._root, path), os.O_RDONLY)
+            self._open[container] = _open(locate(self._root, path))
         except OSError as error:
+            if error.errno in _NO_FAULT_OF_THE_FILE:
+                raise
             raise InputError(_not_opened(container, error)) from error
-        self._stack.callback(os.close, descriptor)
-        return lambda offset, count: os.pread(descriptor, count, offset)
+        return self._open[container]
+
+
+def raise_file_limit() -> None:
+    """Lets this process, and those that it starts, open as many files as the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # where "infinite" is more than the kernel's own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def locate(root: str, path: str) -> str:
@@ -168,6 +224,17 @@ def check_unchanged(container: Container) -> None:
         raise InputError(
             f"{container.path}: {change}. Run the job again when nothing writes to it."
         )
+
+
+def _open(path: str) -> _OpenContainer:
+    if is_remote(path):
+        file = filesystem_of(path).open(path)
+        return _OpenContainer(_seeking_reader(file), file.close)
+    descriptor = os.open(path, os.O_RDONLY)
+    return _OpenContainer(
+        lambda offset, count: os.pread(descriptor, count, offset),
+        lambda: os.close(descriptor),
+    )
 
 
 def _read_file(path: str, size: int, modified: int) -> bytes:
@@ -229,6 +296,10 @@ def _change(size: int, modified: int, size_now: int, modified_now: int) -> str:
 def _time(nanoseconds: int) -> str:
     time = datetime.datetime.fromtimestamp(nanoseconds // _SECOND, datetime.timezone.utc)
     return f"{time:%Y-%m-%d %H:%M:%S}.{nanoseconds % _SECOND:09d} UTC"
+
+
+def _with_path(error: OSError, path: str) -> OSError:
+    return OSError(error.errno, error.strerror, error.filename or path)
 
 
 def _not_opened(path: str, error: OSError) -> str:

@@ -50,6 +50,7 @@ def write_shard(task: ShardTask, report: Callable[[int], None]) -> Part:
                 _add_image(task, image, data, result, builder, writer)
                 report(max(0, image.size))
         writer.close()
+        reader.check_unchanged()
         part = builder.build(writer.sha256, writer.size)
     save_part(task.directory, part)
     return part

@@ -93,3 +93,15 @@ def test_batches_are_given_up_where_few_files_stay(monkeypatch):
     for items in (PLAIN, PLAIN[:9] + ODD, ODD + PLAIN[:1], PLAIN):
         transcoder.transcode(items)
     assert calls == [20, 17, 9]
+
+
+@pytest.mark.parametrize("settings", [Transcoding(), Transcoding(quality=60)])
+@pytest.mark.parametrize("items", [PLAIN[:1], PLAIN[:9], ODD])
+def test_a_lack_of_memory_is_no_fault_of_the_file(monkeypatch, settings, items):
+    def fail(*_, **__):
+        np.empty(1 << 58)  # more than any machine has
+
+    name = "read_batch" if len(items) > 1 and settings.quality is None else "transcode"
+    monkeypatch.setattr(batch_transcoding, name, fail)
+    with pytest.raises(MemoryError):
+        BatchTranscoder(settings).transcode(items)

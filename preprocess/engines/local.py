@@ -18,10 +18,13 @@ from concurrent.futures.process import BrokenProcessPool
 
 from preprocess.engines.base import WORKER_ENVIRONMENT, Progress, WorkerDiedError, count_cores
 from preprocess.parts import Part
+from preprocess.reading import raise_file_limit
 from preprocess.shards import write_shard
 from preprocess.tasks import ShardTask, StoppedError
 
 _POLL_SECONDS = 0.2
+# So long a worker may take to end: for the image at hand. What is killed then is made again.
+_GRACE_SECONDS = 5.0
 
 
 def run(tasks: Sequence[ShardTask], workers: int, progress: Progress) -> Iterator[Part]:
@@ -75,8 +78,27 @@ def _run_workers(tasks: Sequence[ShardTask], workers: int, progress: Progress) -
                 "continue, perhaps with fewer --workers."
             ) from error
         finally:
-            shared.stop.value = True
-            pool.shutdown(cancel_futures=True)
+            with _interrupts_put_off():
+                shared.stop.value = True
+                _shut_down(pool)
+
+
+def _shut_down(pool: futures.ProcessPoolExecutor) -> None:
+    """Ends the pool and its processes, by force if need be.
+
+    No interrupt may come in between: Python would take a thread of the pool that it interrupts the
+    wait for as ended, and then wait for the workers for ever, whom nobody has told to end.
+    """
+    workers = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    end = time.monotonic() + _GRACE_SECONDS
+    left = {worker.sentinel for worker in workers}
+    while left and time.monotonic() < end:
+        left -= set(multiprocessing.connection.wait(left, end - time.monotonic()))
+    for worker in workers:
+        if worker.sentinel in left:
+            worker.kill()
+    pool.shutdown()
 
 
 class _Shared:
@@ -110,6 +132,7 @@ class _Worker:
 
 
 def _start_worker(shared: _Shared) -> None:
+    raise_file_limit()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _Worker.shared = shared
 

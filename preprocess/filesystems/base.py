@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import abc
+import os
+import uuid
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
+
+from jpegkeras.files import TEMPORARY_SUFFIX
 
 
 class FileStatus(NamedTuple):
@@ -12,6 +16,14 @@ class FileStatus(NamedTuple):
 
     size: int
     modified: int
+
+
+def temporary_name(path: str) -> str:
+    """Returns a name for what is to be `path` when it is whole: of this caller alone.
+
+    `output.remove_temporaries` knows such names, and removes what a killed process left.
+    """
+    return f"{path}.{os.getpid()}-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
 
 
 class FileSystem(abc.ABC):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -14,7 +13,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from jpegkeras.errors import InputError
-from preprocess.filesystems.base import FileStatus, FileSystem
+from preprocess.filesystems.base import FileStatus, FileSystem, temporary_name
 
 _NANOSECONDS = 1_000_000_000
 _RENAMES = 10
@@ -73,7 +72,7 @@ class BeamFileSystem(FileSystem):
 
     def publish(self, local: str, path: str) -> None:
         # Only what was written whole gets the name: on object stores a copy appears at once.
-        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+        temporary = temporary_name(path)
         with _as_os_errors(path):
             try:
                 writer = FileSystems.create(

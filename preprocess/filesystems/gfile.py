@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from jpegkeras.quiet import quiet_tensorflow
-from preprocess.filesystems.base import FileStatus, FileSystem
+from preprocess.filesystems.base import FileStatus, FileSystem, temporary_name
 
 with quiet_tensorflow():
     import tensorflow as tf
@@ -52,7 +51,7 @@ class GfileSystem(FileSystem):
         return tf.io.gfile.GFile(path, "rb")
 
     def publish(self, local: str, path: str) -> None:
-        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+        temporary = temporary_name(path)
         with _as_os_errors(path):
             try:
                 tf.io.gfile.copy(local, temporary)

@@ -53,44 +53,40 @@ def rejected_reasons(directory):
 @needs_proc
 def test_twenty_kills_at_random_moments(tmp_path):
     """Workers and parents are killed; in the end the job has made what it makes undisturbed."""
-    files = {f"{'ab'[i % 2]}/{i}.jpg": encode(draw(i, 900, 1200)) for i in range(96)}
+    # Large pictures and the slow way to resize them: the job must outlive 20 kills.
+    pictures = [encode(draw(seed, 1500, 2000)) for seed in range(3)]
+    names = [f"{'ab'[index % 2]}/{index}.jpg" for index in range(150)]
+    files = {name: pictures[index % 3] for index, name in enumerate(names)}
     folder = write_files(tmp_path / "in", files)
-    config = config_of(
-        folder,
-        tmp_path / "undisturbed",
-        train_shards=38,
-        test_shards=10,
-        transcoding=Transcoding(90),
-    )
+    settings = {"train_shards": 40, "test_shards": 10}
+    transcoding = Transcoding(90, resize="exact")
+    config = config_of(folder, tmp_path / "undisturbed", transcoding=transcoding, **settings)
     job.run(config)
     out = tmp_path / "out"
-    arguments = [
-        f"--input_dir={folder}",
-        f"--output_dir={out}",
-        "--train_shards=38",
-        "--test_shards=10",
-        "--smallest_side=90",
-        "--workers=2",
-    ]
+    arguments = [f"--{name}={value}" for name, value in settings.items()]
+    arguments += [f"--input_dir={folder}", f"--output_dir={out}", "--workers=2"]
+    arguments += ["--smallest_side=90", "--resize=exact"]
     rng = random.Random(0)
     kills = {"parent": 0, "worker": 0}
-    processes = []
+    processes, done = [], []
     while sum(kills.values()) < KILLS:
         process = start_main(*arguments)
+        if rng.random() < 0.75:  # else while it starts
+            wait_until(lambda started=process: started.poll() is not None or workers_of(started))
         time.sleep(rng.uniform(0.2, 2.2))
-        workers = workers_of(process) if process.poll() is None else []
+        assert process.poll() is None, process.communicate()
+        workers = workers_of(process)
         processes += workers
         victim = rng.choice(["parent", "worker"]) if workers else "parent"
-        try:
-            os.kill(process.pid if victim == "parent" else rng.choice(workers), signal.SIGKILL)
-            kills[victim] += 1
-        except ProcessLookupError:
-            pass
+        os.kill(process.pid if victim == "parent" else rng.choice(workers), signal.SIGKILL)
+        kills[victim] += 1
         _, err = process.communicate(timeout=60)
         assert "Traceback" not in err
-        if process.returncode == 0 and (out / "dataset.json").exists():
-            shutil.rmtree(out)  # it was done before the kill came
+        assert not (out / "dataset.json").exists()
+        done.append(len(list(out.glob("*.tfrecord.gz"))))
     assert min(kills.values()) > 3, kills
+    # They came all along the job.
+    assert done == sorted(done) and len(set(done)) > 4, done
     wait_until(lambda: not any(map(is_running, processes)))
     _, err = start_main(*arguments).communicate(timeout=120)
     assert contents(out) == contents(config.output_dir), err

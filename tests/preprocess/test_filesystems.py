@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -11,6 +15,7 @@ import uuid
 import pytest
 
 from jpegkeras.errors import InputError
+from preprocess import output, writing
 from preprocess.filesystems import filesystem_of, is_remote, join
 from preprocess.filesystems.local import LocalFileSystem
 
@@ -66,6 +71,104 @@ def test_publish_replaces_and_leaves_nothing_else(root, tmp_path):
     system = filesystem_of(root)
     assert system.read(path) == b"new!"
     assert [name for name, _ in system.walk(root)] == ["a.bin"]
+
+
+def test_what_a_kill_leaves_of_publish_is_known_to_a_later_job(root, tmp_path):
+    """The process dies in the middle; its child here does not even run `finally`."""
+    if root.startswith(("local", "ram")) or "://" not in root:
+        pytest.skip("renamed from its place, or in memory that the process takes along")
+    path = join(root, "train-00000-of-00001.tfrecord.gz")
+    put(path, b"old", tmp_path)
+    (tmp_path / "new").write_bytes(b"new")
+    pid = os.fork()
+    if not pid:
+        try:
+            filesystem_of(path)
+            import preprocess.filesystems.beam
+
+            preprocess.filesystems.beam._rename = lambda *_: os._exit(7)
+            filesystem_of(path).publish(str(tmp_path / "new"), path)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert len(filesystem_of(root).names(root)) == 2
+    output.remove_temporaries(root)
+    assert filesystem_of(root).names(root) == ["train-00000-of-00001.tfrecord.gz"]
+    assert filesystem_of(root).read(path) == b"old"
+
+
+def test_gfile_names_what_it_has_not_finished_so_too(tmp_path, monkeypatch):
+    gfile = pytest.importorskip("preprocess.filesystems.gfile")
+    root = f"ram://{uuid.uuid4().hex}"
+    system, renamed = gfile.GfileSystem(), []
+    rename = gfile.tf.io.gfile.rename
+
+    def spy(source, path, **options):
+        renamed.append(source)
+        rename(source, path, **options)
+
+    monkeypatch.setattr(gfile.tf.io.gfile, "rename", spy)
+    (tmp_path / "new").write_bytes(b"new")
+    path = join(root, "test-00000-of-00001.tfrecord")
+    system.publish(str(tmp_path / "new"), path)
+    assert len(renamed) == 1 and system.names(root) == ["test-00000-of-00001.tfrecord"]
+    (tmp_path / "left").write_bytes(b"left")
+    system.publish(str(tmp_path / "left"), renamed[0])
+    output.remove_temporaries(root)
+    assert system.names(root) == ["test-00000-of-00001.tfrecord"]
+
+
+@pytest.fixture
+def temporary_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def dead_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_local_files_of_a_remote_output_go_with_the_write(temporary_folder):
+    path = f"ram://{uuid.uuid4().hex}/a.bin"
+    with writing.replacing(path) as temporary:
+        pathlib.Path(temporary).write_bytes(b"x")
+        (folder,) = temporary_folder.iterdir()
+        assert folder.name.startswith(f"jpegkeras-{os.getpid()}-")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert pathlib.Path(temporary).parent == folder
+    assert not list(temporary_folder.iterdir())
+    with pytest.raises(ZeroDivisionError), writing.replacing(path) as temporary:
+        pathlib.Path(temporary).write_bytes(b"y")
+        1 / 0  # noqa: B018
+    assert not list(temporary_folder.iterdir())
+    assert filesystem_of(path).read(path) == b"x"
+
+
+def test_local_files_that_a_dead_process_left_are_removed(temporary_folder):
+    host = socket.gethostname()
+    gone = temporary_folder / f"jpegkeras-{dead_process()}-{host}-abc"
+    others = [
+        f"jpegkeras-{os.getpid()}-{host}-abc",  # alive
+        f"jpegkeras-1-{host}-abc",  # alive, and perhaps of another user
+        f"jpegkeras-{dead_process()}-another.{host}-abc",  # its processes are not to be seen here
+        f"jpegkeras-bench-{host}-abc",
+        f"preprocess-{dead_process()}-{host}-abc",
+    ]
+    for folder in (gone, *(temporary_folder / name for name in others)):
+        folder.mkdir()
+        (folder / "train-00000-of-00001.tfrecord").write_bytes(b"x")
+    (temporary_folder / f"jpegkeras-{dead_process()}-{host}-file").write_bytes(b"mine")
+    link = temporary_folder / f"jpegkeras-{dead_process()}-{host}-link"
+    link.symlink_to(temporary_folder / others[0])
+    writing.write_text(f"ram://{uuid.uuid4().hex}/a.bin", "x")
+    assert not gone.exists()
+    for name in others:
+        assert (temporary_folder / name / "train-00000-of-00001.tfrecord").exists()
+    assert len(list(temporary_folder.iterdir())) == len(others) + 2
 
 
 def test_publish_at_once_gives_one_whole_file(root, tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
+import signal
 import subprocess
 import sys
 
@@ -10,7 +13,15 @@ import pytest
 from absl import flags
 
 from preprocess import main, report
-from tests.preprocess.helpers import ROOT, encode, run_main, write_classes, write_files
+from tests.preprocess.helpers import (
+    ROOT,
+    encode,
+    run_main,
+    start_main,
+    write_classes,
+    write_files,
+)
+from tests.preprocess.sources_helpers import tar_bytes, write
 
 
 @pytest.fixture
@@ -106,6 +117,118 @@ def test_what_cannot_be_written_is_one_line(capsys, tmp_path, folder, monkeypatc
     monkeypatch.setattr("preprocess.filesystems.local.os.fsync", fail)
     line = error_of(capsys, f"--input_dir={folder}", f"--output_dir={tmp_path}/out")
     assert "No space left on device" in line
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "jpegkeras.batch_transcoding.read_batch",
+        "jpegkeras.batch_transcoding.transcode",
+        "preprocess.shards.pack_image",
+        "preprocess.shards.serialize_packed",
+    ],
+)
+def test_a_lack_of_memory_is_one_line(capsys, tmp_path, folder, monkeypatch, place):
+    def fail(*_, **__):
+        raise MemoryError("Unable to allocate 3 GiB")
+
+    monkeypatch.setattr(place, fail)
+    # With a quality each file is transcoded on its own.
+    how = ["--quality=70"] if place.endswith("transcode") else []
+    line = error_of(capsys, f"--input_dir={folder}", f"--output_dir={tmp_path}/out", *how)
+    assert "memory ran out (Unable to allocate 3 GiB)" in line
+    assert "fewer --workers" in line and "same command again" in line
+    assert (tmp_path / "out/rejected.csv").read_text().count("\n") == 1
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    monkeypatch.undo()
+    assert run_main(f"--input_dir={folder}", f"--output_dir={tmp_path}/out", *how) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ENFILE, "fewer --workers"),
+        (errno.ENOMEM, "fewer --workers"),
+        (errno.EIO, "disk or the network"),
+    ],
+)
+def test_what_the_machine_lacks_is_one_line(capsys, tmp_path, folder, monkeypatch, number, advice):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("preprocess.reading._read_file", fail)
+    line = error_of(capsys, f"--input_dir={folder}", f"--output_dir={tmp_path}/out")
+    assert os.strerror(number) in line and advice in line and f"{folder}/" in line
+    assert (tmp_path / "out/rejected.csv").read_text().count("\n") == 1
+
+
+def test_an_archive_that_changes_while_its_shard_is_made(capsys, tmp_path, monkeypatch):
+    files = {f"{'ab'[i % 2]}/{i}.jpg": encode() for i in range(12)}
+    path = write(tmp_path / "x.tar", tar_bytes(files.items()))
+    monkeypatch.setattr("preprocess.parts.PartBuilder.add_record", _touching(path))
+    out = tmp_path / "out"
+    line = error_of(capsys, f"--input_tar={path}", f"--output_dir={out}", "--train_shards=1")
+    assert "x.tar: changed since it was listed: modified at 1970" in line
+    assert not list(out.glob("*.tfrecord*")) and not list((out / ".parts").iterdir())
+
+
+def _touching(path):
+    from preprocess.parts import PartBuilder
+
+    add_record = PartBuilder.add_record
+
+    def touch_and_add(*arguments):
+        os.utime(path, ns=(0, 0))
+        add_record(*arguments)
+
+    return touch_and_add
+
+
+def test_as_many_files_as_the_system_allows():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(500, before[1]), before[1]))
+    try:
+        main.raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+        main.raise_file_limit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_an_ignored_interrupt_stays_ignored(tmp_path, folder):
+    """As of a job that a shell without job control runs in the background."""
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    process = subprocess.run(
+        [sys.executable, "-c", f"{code}\nfrom runpy import run_module\n"
+         "import sys; sys.argv = ['x', '--output_dir=o']\n"
+         f"try: run_module('preprocess.main', run_name='__main__')\nfinally: {code}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )  # fmt: skip
+    assert process.returncode == 1, process.stderr
+    assert process.stderr.startswith("error: --input_dir")
+
+
+def test_a_second_interrupt_does_not_break_the_first(tmp_path, folder):
+    before = """
+import os, signal
+from preprocess import job, report
+original = report.say
+def interrupt(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+def say(message):
+    interrupt()
+    original(message)
+    interrupt()
+job.run, report.say = interrupt, say
+"""
+    process = start_main(f"--input_dir={folder}", f"--output_dir={tmp_path}/out", before=before)
+    _, err = process.communicate(timeout=60)
+    assert err == "interrupted: run the same command again to continue.\n"
+    assert process.returncode == 130
 
 
 def test_progress_in_lines_without_a_terminal(capsys, monkeypatch):

@@ -9,7 +9,10 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -17,6 +20,7 @@ from preprocess import job
 from preprocess.config import PreprocessConfig
 from preprocess.engines.base import WorkerDiedError
 from tests.preprocess.helpers import (
+    ROOT,
     children_of,
     contents,
     is_running,
@@ -146,6 +150,92 @@ def test_interrupt_ends_the_workers_in_one_line(config, tmp_path):
     assert "Traceback" not in err
     wait_until(lambda: not any(is_running(child) for child in children))
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@needs_proc
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3, 0.6])
+def test_two_interrupts_are_as_one(config, tmp_path, seconds):
+    process = start_main(*arguments(config, tmp_path, workers=2), start_new_session=True)
+    children = wait_for_workers(process)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "interrupted: run the same command again to continue."
+    assert "Traceback" not in err
+    wait_until(lambda: not any(is_running(child) for child in children))
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+# A job that is no program of ours handles interrupts as Python does; its first worker hangs.
+HANGING = """
+import os, sys, time
+from preprocess import job
+from preprocess.config import PreprocessConfig
+from preprocess.engines import local
+local._GRACE_SECONDS = 1.0
+write_shard = local.write_shard
+def hang(task, report):
+    if task.shard.startswith("test"):
+        print("hanging", flush=True)
+        time.sleep(1000)
+    return write_shard(task, report)
+local.write_shard = hang
+if __name__ == "__main__":
+    config = PreprocessConfig(
+        input_dir=sys.argv[1], output_dir=sys.argv[2], train_shards=4, workers=2
+    )
+    try:
+        job.run(config)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@needs_proc
+def test_a_worker_that_does_not_end_is_killed(config, tmp_path):
+    (tmp_path / "hanging.py").write_text(HANGING)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "hanging.py", config.input_dir, tmp_path / "out"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert process.stdout.readline() == b"hanging\n"
+        children = children_of(process)
+        for _ in range(3):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.2)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+    wait_until(lambda: not any(is_running(child) for child in children))
+
+
+@pytest.mark.parametrize("module", ["absl", "numpy", "rich", "preprocess.job"])
+def test_an_interrupt_while_modules_are_loaded_says_nothing(tmp_path, module):
+    # Python loads this before any program.
+    (tmp_path / "sitecustomize.py").write_text(f"""
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+""")
+    process = start_main("--helpshort", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
 
 
 @needs_proc

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -211,6 +212,136 @@ def test_one_descriptor_a_container_until_the_end(tmp_path):
     reader.close()
     reader.close()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A listing of 200 tars of an image each, and {path: bytes}."""
+    tree = {f"a/{index}.jpg": bytes([index]) * (index + 1) for index in range(200)}
+    paths = [
+        write(tmp_path / f"{number}.tar", tar_bytes([item]))
+        for number, item in enumerate(tree.items())
+    ]
+    return list_source(SourceSpec(input_tar=",".join(paths))), tree
+
+
+def test_few_of_many_containers_are_open_at_once(many):
+    listing, tree = many
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    most = 0
+    with SourceReader("", {}, listing.containers) as reader:
+        for file in (*listing.files, *listing.files):
+            assert reader.read(file) == tree[file.path]
+            most = max(most, len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+    assert most - before <= 64
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_containers_that_threads_read_are_not_closed(many, monkeypatch):
+    monkeypatch.setattr(reading, "_OPEN_CONTAINERS", 2)
+    monkeypatch.setattr(reading, "_SLOW_SECONDS", 0)
+    listing, tree = many
+    pread = os.pread
+
+    def slow_pread(*arguments):
+        threading.Event().wait(0.0005)
+        return pread(*arguments)
+
+    monkeypatch.setattr("preprocess.reading.os.pread", slow_pread)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with SourceReader("", {}, listing.containers) as reader:
+        for chunk, results in reader.read_chunks(listing.files * 3, 32):
+            assert results == [tree[file.path] for file in chunk]
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_containers_that_changed_since_they_were_opened(many, tmp_path):
+    listing, _ = many
+    containers = {container.path: container for container in listing.containers}
+    with SourceReader("", {}, listing.containers) as reader:
+        for file in listing.files[:100]:
+            reader.read(file)
+        reader.check_unchanged()
+        os.utime(listing.files[150].container, ns=(0, 0))  # which was not read
+        reader.check_unchanged()
+        first = listing.files[0].container  # closed by now
+        with open(first, "r+b") as file:  # noqa: PTH123
+            file.write(b"x")
+        os.utime(first, ns=(0, containers[first].modified + 1))
+        with pytest.raises(InputError, match=r"\.tar: changed since it was listed: modified at"):
+            reader.check_unchanged()
+
+
+def test_an_unpacked_container_is_not_looked_at_again(tmp_path):
+    path = write(tmp_path / "x.tar.gz", b"packed")
+    write(tmp_path / "unpacked", b"..image..")
+    image = SourceFile("a", "a", None, 5, container=path, offset=2)
+    container = Container(path, 1, 1, "gzip")
+    with SourceReader("", {path: f"{tmp_path}/unpacked"}, [container]) as reader:
+        assert reader.read(image) == b"image"
+        reader.check_unchanged()
+
+
+def test_remote_containers_that_changed(tmp_path, monkeypatch):
+    serve_remotely(monkeypatch, tmp_path)
+    write(tmp_path / "x.tar", tar_bytes([("a/1.jpg", b"1")]))
+    listing = list_source(SourceSpec(input_tar=f"{REMOTE}/x.tar"))
+    with SourceReader("", {}, listing.containers) as reader:
+        assert reader.read(listing.files[0]) == b"1"
+        reader.check_unchanged()
+        os.utime(tmp_path / "x.tar", ns=(0, 0))
+        with pytest.raises(InputError, match=r"x\.tar: changed since it was listed"):
+            reader.check_unchanged()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+@pytest.mark.parametrize("where", ["open", "read"])
+@pytest.mark.parametrize("slow", [False, True])
+def test_what_the_machine_lacks_is_no_fault_of_the_file(folder, monkeypatch, number, where, slow):
+    if slow:
+        monkeypatch.setattr(reading, "_SLOW_SECONDS", 0)
+    images = [listed(folder, "a/1.jpg")] * 3 + [listed(folder, "a/2.jpg")]
+    original = getattr(os, where)
+
+    def fail(what, *arguments):
+        if where == "open" and str(what).endswith("2.jpg"):
+            raise OSError(number, os.strerror(number), what)
+        if where == "read" and arguments == (len(b"second"),):
+            raise OSError(number, os.strerror(number))
+        return original(what, *arguments)
+
+    monkeypatch.setattr(f"preprocess.reading.os.{where}", fail)
+    with SourceReader(str(folder), {}) as reader, pytest.raises(OSError) as raised:
+        list(reader.read_chunks(images, 2))
+    monkeypatch.undo()
+    assert raised.value.errno == number
+    assert raised.value.filename == f"{folder}/a/2.jpg"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
+def test_what_the_machine_lacks_for_a_container(tmp_path, monkeypatch, number):
+    path = write(tmp_path / "x.tar", tar_bytes([("a/1.jpg", b"1")]))
+    listing = list_source(SourceSpec(input_tar=path))
+
+    def fail(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    name = "open" if number == errno.EMFILE else "pread"
+    monkeypatch.setattr(f"preprocess.reading.os.{name}", fail)
+    with SourceReader("", {}, listing.containers) as reader, pytest.raises(OSError) as raised:
+        list(reader.read_chunks(listing.files, 2))
+    monkeypatch.undo()
+    assert raised.value.errno == number
+    assert raised.value.filename == path
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_file(folder, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("preprocess.reading.os.read", fail)
+    with SourceReader(str(folder), {}) as reader, pytest.raises(MemoryError):
+        list(reader.read_chunks([listed(folder, "a/1.jpg")], 2))
 
 
 def test_files_elsewhere(tmp_path, monkeypatch):
