@@ -56,10 +56,13 @@ demo: env
 	@echo "curves      $(VENV)/bin/tensorboard --logdir $(DEMO_DIR)/run/tensorboard"
 	@echo "your images $(PY) -m preprocess.main --input_dir=DIR_OF_CLASS_FOLDERS --output_dir=records --smallest_side=256"
 
-# Speed beside other readers, on pictures that the project draws: results in build/benchmarks.
+# Speed of the reader, the resizing and the job, on pictures that the project draws: results in build/benchmarks.
 bench: env
 	$(PY) -m benchmarks.readers
 	$(PY) -m benchmarks.readers --startup
+	$(PY) -m benchmarks.resizing --output=build/benchmarks/resizing.json
+	$(PY) -m benchmarks.preprocessing
+	$(PY) -m benchmarks.preprocessing --memory --output=build/benchmarks/memory.json
 
 # Every coefficient beside libjpeg's, over the JPEGs in the folders of CORPUS and some 80 forms of each.
 check-corpus: env
