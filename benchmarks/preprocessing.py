@@ -84,6 +84,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--input_dir", help="folder of JPEGs to make the images from")
     parser.add_argument("--as_found", action="store_true", help="take them as they are, to resize")
     parser.add_argument("--images", type=int, default=0, help="how many (0: as many as usual)")
+    parser.add_argument("--copies", type=int, default=0, help="how often each (0: as usual)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds; medians are reported")
     parser.add_argument("--memory", action="store_true", help="watch the workers' memory instead")
     parser.add_argument("--output", default="build/benchmarks/preprocessing.json")
@@ -104,7 +105,8 @@ def _measure_speed(
     chosen = images.collect(
         _image_settings(values.images or 1000, values.input_dir, as_found=values.as_found)
     )
-    copies = max(2, round((3000 if values.as_found else 8000) / len(chosen.jpegs)))
+    usual = 3000 if values.as_found else 8000
+    copies = values.copies or max(2, round(usual / len(chosen.jpegs)))
     if values.as_found:
         peer = "pillow"
         variants = [

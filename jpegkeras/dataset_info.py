@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
+from jpegkeras.dataset_checks import ContentError, check_content
 from jpegkeras.errors import InputError
 from jpegkeras.files import file_sha256, write_text
 from jpegkeras.record_format import SCHEMA_VERSION
 
 FILE_NAME = "dataset.json"
 COMPRESSIONS = {"gzip": "GZIP", "none": ""}
+#: What to do about a dataset.json that cannot be used.
+ADVICE = "Restore it from a copy, or run the preprocessing again with --overwrite."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,24 +115,27 @@ def load_dataset_info(directory: str | os.PathLike) -> DatasetInfo:
 def parse_dataset_info(content: bytes, path: str | os.PathLike) -> DatasetInfo:
     """Returns what the content of the `dataset.json` at `path` says.
 
-    Raises InputError where it is not JSON, is of another schema version, or lacks a key.
+    Raises InputError where it is not JSON, is of another schema version, lacks a key, or has what
+    no data set has: see `dataset_checks`. `zeros` and `energy` may be missing, as nothing is
+    trained with them.
     """
     try:
-        content = json.loads(content)
-    except ValueError as error:
-        raise InputError(
-            f"{path}: not valid JSON ({error}). Run the preprocessing again."
-        ) from error
+        content = _parse_json(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}). {ADVICE}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise InputError(
-            f"{path}: schema version {version!r}, but this jpegkeras reads version "
+            f"{path}: schema version {reprlib.repr(version)}, but this jpegkeras reads version "
             f"{SCHEMA_VERSION}. Run the preprocessing again with this version, and --overwrite."
         )
     try:
-        return _from_json(content)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: incomplete ({error!r}). Run the preprocessing again.") from error
+        check_content(
+            content, [field.name for field in dataclasses.fields(DatasetInfo)], COMPRESSIONS
+        )
+    except ContentError as error:
+        raise InputError(f"{path}: {error}. {ADVICE}") from error
+    return _from_json(content)
 
 
 def check_shards(info: DatasetInfo, directory: str | os.PathLike, names: Iterable[str]) -> None:
@@ -150,6 +158,21 @@ def find_damaged_shards(directory: str | os.PathLike, info: DatasetInfo) -> list
         for shard in shards
         if file_sha256(pathlib.Path(directory) / shard.file) != shard.sha256
     ]
+
+
+def _parse_json(text: bytes) -> Any:  # noqa: ANN401
+    content = json.loads(text, parse_float=_parse_float, parse_constant=_parse_float)
+    # Raises UnicodeError, a ValueError, for halves of characters, which nothing can print.
+    json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    return content
+
+
+def _parse_float(text: str) -> float:
+    """Returns a number; JSON has neither NaN nor infinity, which Python's would read."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def _from_json(content: dict[str, Any]) -> DatasetInfo:

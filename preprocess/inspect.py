@@ -61,10 +61,15 @@ def run(argv: list[str], values: flags.FlagValues) -> int:
 
     Every error of the user's, and every shard that is not as it should be, is one line on stderr.
     """
+    if hasattr(sys.stdout, "reconfigure"):  # what the terminal cannot show is escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _inspect(_data_dir(argv, values), values)
     except (InputError, OSError) as error:
         report.say(f"error: {report.printable(str(error))}")
+        return 1
+    except MemoryError:
+        report.say("error: there is not enough memory. End other programs, or use another machine.")
         return 1
     except KeyboardInterrupt:
         report.say("interrupted.")
@@ -129,7 +134,7 @@ def _describe_success(verification: Verification) -> str:
         return f"verified: the SHA-256 of {shards}, {size}; their records were not read (--quick)."
     return (
         f"verified: {shards}, {size}, {verification.records:,} records: their SHA-256, framing, "
-        "schema, shapes, labels and counts are as dataset.json says."
+        "schema, shapes, labels, counts and statistics are as dataset.json says."
     )
 
 

@@ -42,8 +42,14 @@ def make_classes(
 
 def _sort_ids(ids: Collection[str]) -> list[str]:
     if all(name.isascii() and name.isdigit() for name in ids):
-        return sorted(ids, key=lambda name: (int(name), name))
+        return sorted(ids, key=_by_value)
     return sorted(ids)
+
+
+def _by_value(number: str) -> tuple[int, str, str]:
+    """Returns what sorts digits by their value; int() takes no more than some thousands."""
+    digits = number.lstrip("0")
+    return len(digits), digits, number
 
 
 def read_labels(path: str | os.PathLike) -> dict[str, tuple[str, str]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 
@@ -11,6 +12,7 @@ from jpegkeras.dataset_info import (
     ShardInfo,
     SplitInfo,
     load_dataset_info,
+    parse_dataset_info,
 )
 from jpegkeras.errors import InputError
 
@@ -21,7 +23,7 @@ def info(tmp_path):
     names = ("train-00000-of-00001.tfrecord", "test-00000-of-00001.tfrecord")
     for name in names:
         (tmp_path / name).write_bytes(b"")
-    bands = {"mean": [0.5, -1.25], "std": [1.0, 1e-3]}
+    bands = {"mean": [0.5, -1.25], "std": [1.0, 1e-3], "zeros": [0.0, 0.5], "energy": [1.0, 2]}
     info = DatasetInfo(
         num_frequencies=2,
         sampling="4:2:0",
@@ -29,12 +31,12 @@ def info(tmp_path):
         classes=(ClassInfo("n1", "a dog", 0), ClassInfo("caf\udce9", "a café", 1)),
         coarse_classes=("pets", "places"),
         splits={
-            "train": SplitInfo(3, (2, 1), (ShardInfo(names[0], 3, "00"),)),
-            "test": SplitInfo(1, (0, 1), (ShardInfo(names[1], 1, "11"),)),
+            "train": SplitInfo(3, (2, 1), (ShardInfo(names[0], 3, "0f" * 32),)),
+            "test": SplitInfo(1, (0, 1), (ShardInfo(names[1], 1, "11" * 32),)),
         },
         smallest=(3, 4),
         largest=(5, 6),
-        statistics={"y": bands, "cb": bands, "cr": bands},
+        statistics={key: copy.deepcopy(bands) for key in ("y", "cb", "cr")},
         transcoding={"quality": None},
         settings={"seed": 0},
         counts={"untouched": 4},
@@ -69,10 +71,11 @@ def test_broken_json(info, tmp_path, text):
         load_dataset_info(tmp_path)
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("version", [1, 3, 0, "2", 2.0, True, None])
 def test_another_schema_version(info, tmp_path, version):
     change(tmp_path, schema_version=version)
-    with pytest.raises(InputError, match=f"schema version {version!r}, but this jpegkeras reads"):
+    expected = f"schema version {version!r}, but this jpegkeras reads version 2.* --overwrite"
+    with pytest.raises(InputError, match=expected):
         load_dataset_info(tmp_path)
 
 
@@ -85,8 +88,102 @@ def test_json_of_something_else(tmp_path):
 @pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(DatasetInfo)][:-1])
 def test_a_missing_key(info, tmp_path, key):
     change(tmp_path, **{key: None})
-    with pytest.raises(InputError, match="dataset.json: incomplete"):
+    with pytest.raises(
+        InputError, match=f"dataset.json: incomplete: {key} is missing.* --overwrite"
+    ):
         load_dataset_info(tmp_path)
+
+
+#: What nobody expects: of every type, empty, huge, negative, no text.
+ODD = (
+    None, True, 0, -1, 1, 2, 65_536, 1 << 70, 0.5, -1.5, 1e300, float("nan"), float("inf"),
+    "", "x", "../x", "a/b", "\0", "\ud800", "4:1:1", [], [[]], [1], ["x"], {}, {"x": 1},
+)  # fmt: skip
+
+
+def places(value, path=()):
+    """The path of every value in a JSON object: those of parts, too."""
+    yield path
+    entries = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, entry in entries if isinstance(value, (dict, list)) else ():
+        yield from (
+            places(entry, (*path, key)) if isinstance(entry, (dict, list)) else [(*path, key)]
+        )
+
+
+def test_any_value_of_a_wrong_kind_is_an_input_error(info):
+    content = json.loads(info.to_json())
+    refused = accepted = 0
+    for path in list(places(content))[1:]:
+        for odd in ODD:
+            changed = copy.deepcopy(content)
+            part = changed
+            for key in path[:-1]:
+                part = part[key]
+            part[path[-1]] = odd
+            try:
+                found = parse_dataset_info(json.dumps(changed).encode(), "dataset.json")
+            except InputError as error:
+                refused += 1
+                assert str(error).startswith("dataset.json: ")
+                assert "--overwrite" in str(error)
+                assert "\n" not in str(error)
+            else:
+                accepted += 1
+                # What is accepted can be written, and be read again.
+                assert parse_dataset_info(found.to_json().encode(), "x") == found
+    assert refused > 5 * accepted > 0
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"a": 1e999}', b'{"a": NaN}', b'"\\ud800"'])
+def test_json_that_python_reads_and_others_do_not(text):
+    with pytest.raises(InputError, match="dataset.json: not valid JSON .* --overwrite"):
+        parse_dataset_info(text, "dataset.json")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("statistics/y/mean", [1.0] * 3, "statistics/y/mean has 3 values; expected 2"),
+        ("statistics/cr/std/1", -0.5, "statistics/cr/std/1 is -0.5; expected a number from 0"),
+        ("statistics/cb/zeros/0", 1.5, "expected a number from 0 to 1"),
+        ("statistics/cb", {"mean": [0, 0]}, "incomplete: statistics/cb/std is missing"),
+        ("splits/train/class_counts", [3], "splits/train/class_counts has 1 values; expected 2"),
+        ("splits/test/shards/0/records", 1.0, "is 1.0; expected a whole number from 0"),
+        ("splits/test/shards/0/file", "/etc/passwd", "expected the name of a file in this folder"),
+        ("splits/test/shards/0/sha256", "0" * 63, "expected 64 hexadecimal digits"),
+        ("splits/test/shards/0/file", "train-00000-of-00001.tfrecord", "of another shard too"),
+        ("splits", {}, "incomplete: splits/train is missing"),
+        ("classes/1/coarse", 2, "classes/1/coarse is 2; expected a whole number from 0 to 1"),
+        ("classes/1/colour", 2, "classes/1/'colour' is nothing that a data set has"),
+        ("sampling", "4:1:1", "sampling is '4:1:1'; expected one of 4:4:4, 4:2:2, 4:2:0"),
+        ("compression", "zstd", "compression is 'zstd'; expected one of gzip, none"),
+        ("smallest", [9, 4], "smallest is [9, 4], but largest [5, 6]"),
+        ("transcoding/downscale", 3, "transcoding: downscale must be 1, 2, 4 or 8; got 3"),
+        ("transcoding/quality", "high", "transcoding/quality is 'high'; expected int or null"),
+        ("counts/untouched", -4, "counts/untouched is -4"),
+    ],
+)
+def test_what_is_wrong_is_named(info, path, value, message):
+    content = json.loads(info.to_json())
+    *parents, last = [int(key) if key.isdigit() else key for key in path.split("/")]
+    part = content
+    for key in parents:
+        part = part[key]
+    part[last] = value
+    with pytest.raises(InputError) as error:
+        parse_dataset_info(json.dumps(content).encode(), "dataset.json")
+    assert message in str(error.value)
+
+
+def test_zeros_and_energy_may_be_missing(info):
+    content = json.loads(info.to_json())
+    for known in content["statistics"].values():
+        del known["zeros"], known["energy"]
+    assert parse_dataset_info(json.dumps(content).encode(), "x").statistics["y"]["mean"] == [
+        0.5,
+        -1.25,
+    ]
 
 
 def test_a_missing_shard(info, tmp_path):

@@ -12,7 +12,13 @@ from benchmarks import preprocessing
 @pytest.mark.slow
 def test_speed_and_sizes(tmp_path, capsys):
     output = tmp_path / "speed.json"
-    arguments = ["--images=60", "--repeats=1", f"--output={output}", f"--scratch_dir={tmp_path}"]
+    arguments = [
+        "--images=60",
+        "--copies=3",
+        "--repeats=1",
+        f"--output={output}",
+        f"--scratch_dir={tmp_path}",
+    ]
     assert preprocessing.main(arguments) == 0
     result = json.loads(output.read_text())
     assert len(result["jobs"]) == 8

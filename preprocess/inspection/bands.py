@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
-from jpegkeras.dataset_info import FILE_NAME, DatasetInfo
+from jpegkeras.dataset_info import ADVICE, FILE_NAME, DatasetInfo
 from jpegkeras.errors import InputError
 from jpegkeras.jpeg import ZIGZAG
 from jpegkeras.sampling import BLOCK, COMPONENTS
@@ -36,20 +35,19 @@ class Band:
 def list_bands(info: DatasetInfo) -> dict[str, list[Band]]:
     """Returns each component's bands in zigzag order.
 
-    Raises InputError where dataset.json has not these statistics for each band.
+    Raises InputError where dataset.json lacks one of these statistics.
     """
     return {component: _list_bands(info, component) for component in COMPONENTS}
 
 
 def _list_bands(info: DatasetInfo, component: str) -> list[Band]:
-    known = info.statistics.get(component, {})
-    columns = [known.get(key, []) for key in _STATISTICS]
-    for key, column in zip(_STATISTICS, columns):
-        if len(column) != info.num_frequencies or not all(map(math.isfinite, column)):
+    known = info.statistics[component]
+    for key in _STATISTICS:
+        if key not in known:
             raise InputError(
-                f"{FILE_NAME}: the {key} of {component} must be {info.num_frequencies} numbers. "
-                "Run the preprocessing again with this version."
+                f"{FILE_NAME}: incomplete: statistics/{component}/{key} is missing. {ADVICE}"
             )
+    columns = [known[key] for key in _STATISTICS]
     total = sum(known["energy"])
     return [
         Band(

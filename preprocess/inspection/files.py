@@ -12,7 +12,6 @@ from jpegkeras.dataset_info import FILE_NAME, DatasetInfo, parse_dataset_info
 from jpegkeras.errors import InputError
 from jpegkeras.tfrecord_files import read_tfrecords
 from preprocess.filesystems import filesystem_of, is_remote, join
-from preprocess.sources import SPLITS
 from preprocess.workplace import plan_path
 from preprocess.writing import replacing
 
@@ -22,27 +21,14 @@ _CHUNK = 1 << 20
 def load_info(directory: str) -> DatasetInfo:
     """Reads dataset.json; whether the shards are there is not looked at.
 
-    Raises InputError where it is missing or is none, or its classes do not fit each other.
+    Raises InputError where it is missing, or is none of a data set.
     """
     path = join(directory, FILE_NAME)
     try:
         content = filesystem_of(path).read(path)
     except FileNotFoundError as error:
         raise InputError(_describe_absence(directory, path)) from error
-    info = parse_dataset_info(content, path)
-    coarse = {entry.coarse for entry in info.classes}
-    counted = {len(split.class_counts) for split in info.splits.values()}
-    if (
-        not coarse <= set(range(len(info.coarse_classes)))
-        or counted != {len(info.classes)}
-        or not info.classes
-        or set(info.splits) != set(SPLITS)
-    ):
-        raise InputError(
-            f"{path}: its splits, classes, coarse classes and counts of them do not fit each "
-            "other. Run the preprocessing again."
-        )
-    return info
+    return parse_dataset_info(content, path)
 
 
 def hash_file(path: str, report: Callable[[int], None]) -> str:

@@ -61,14 +61,21 @@ def _read(
 ) -> list[tuple[int, Record]]:
     with read_records(directory, shard, info.compression) as records:
         return [
-            (place, _parse(serialized, shard, place))
+            (place, _parse(serialized, info, shard, place))
             for place, serialized in zip(range(max(wanted) + 1), records)
             if place in wanted
         ]
 
 
-def _parse(serialized: bytes, shard: str, place: int) -> Record:
+def _parse(serialized: bytes, info: DatasetInfo, shard: str, place: int) -> Record:
     try:
-        return read_record(serialized)
+        record = read_record(serialized)
     except InputError as error:
         raise InputError(f"{shard}: record {place}: {error}") from error
+    if not 0 <= record.label < len(info.classes):
+        classes = len(info.classes)
+        raise InputError(
+            f"{shard}: record {place}: label {record.label}, where the data set has {classes} "
+            "classes. Run preprocess.inspect without --quick to see all that is wrong."
+        )
+    return record

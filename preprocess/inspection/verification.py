@@ -13,9 +13,14 @@ from collections.abc import Callable, Sequence
 from jpegkeras import dataset_info
 from jpegkeras.dataset_info import DatasetInfo, ShardInfo, SplitInfo
 from jpegkeras.errors import InputError
+from jpegkeras.packing import pack
 from jpegkeras.record_format import Record, read_record
+from jpegkeras.sampling import COMPONENTS
+from jpegkeras.transcoding import ROUTES, UNTOUCHED, Transcoding
 from preprocess.filesystems import filesystem_of, join
 from preprocess.inspection.files import hash_file, read_records
+from preprocess.sources import TRAIN
+from preprocess.statistics import BandSums, SumsBuilder
 
 RESTORE = "Restore it from a copy, or run preprocess.main again with --overwrite."
 REMOVE = "Nothing reads it: move it away, or remove it."
@@ -61,13 +66,17 @@ class Verification:
 
 @dataclasses.dataclass(frozen=True)
 class _Content:
-    """What the records of one shard are, or why they are not right."""
+    """What the records of one shard are, or why they are not right.
+
+    `sums`: of each component, for the train split alone.
+    """
 
     problem: Problem | None = None
     records: int = 0
     labels: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     heights: frozenset[int] = frozenset()
     widths: frozenset[int] = frozenset()
+    sums: tuple[BandSums, ...] = ()
 
 
 def shard_sizes(directory: str, info: DatasetInfo) -> dict[str, int]:
@@ -111,7 +120,47 @@ def _check_info(info: DatasetInfo) -> list[Problem]:
                 f"{name} has {split.records} records, but {sum(split.class_counts)} in its classes "
                 f"and {in_shards} in its shards"
             )
+    found += _check_counts(info)
+    found += _check_settings(info)
     return [Problem(dataset_info.FILE_NAME, what, REMAKE) for what in found]
+
+
+def _check_counts(info: DatasetInfo) -> list[str]:
+    """Compares what became of the source files with the records."""
+    found = []
+    records = sum(split.records for split in info.splits.values())
+    routed = sum(info.counts.get(route, 0) for route in ROUTES)
+    if routed != records:
+        found.append(f"{records} records, but {routed} files that became one")
+    for route in ROUTES:
+        count = info.counts.get(route, 0)
+        reasons = [info.counts[key] for key in info.counts if key.startswith(f"{route}: ")]
+        # Each has a reason, and may have several.
+        if max(reasons, default=0) > count or (route != UNTOUCHED and sum(reasons) < count):
+            found.append(f"{count} files are {route}, but those of each reason {reasons}")
+    files = info.settings.get("input")
+    files = files.get("files") if isinstance(files, dict) else None
+    rejected = info.counts.get("rejected", 0)
+    if files is not None and records + rejected != files:
+        found.append(f"{files} files, but {records} records and {rejected} rejected files")
+    return found
+
+
+def _check_settings(info: DatasetInfo) -> list[str]:
+    """Compares what dataset.json says twice or thrice."""
+    transcoding = Transcoding.recorded(info.transcoding)
+    said = [
+        ("num_frequencies", info.num_frequencies, transcoding.num_frequencies),
+        ("sampling", info.sampling, transcoding.subsampling),
+        ("compression", info.compression, info.settings.get("compression", info.compression)),
+        *(
+            (f"transcoding/{key}", value, info.settings.get(key, value))
+            for key, value in info.transcoding.items()
+        ),
+    ]
+    return [
+        f"{key} is {one}, but {other} elsewhere in it" for key, one, other in said if one != other
+    ]
 
 
 class _StoppedError(Exception):
@@ -128,6 +177,7 @@ def _check_shards(
 ) -> dict[str, _Content]:
     shards = [shard for split in info.splits.values() for shard in split.shards]
     owners = {shard.sha256: shard.file for shard in shards}
+    train = frozenset(shard.file for shard in info.splits[TRAIN].shards)
     stop = threading.Event()
 
     def advance(count: int) -> None:
@@ -145,7 +195,12 @@ def _check_shards(
                 return _Content(_blame(directory, info, shard, found, owner, advance))
             if quick:
                 return _Content()
-            return _read(directory, info, shard, sizes[shard.file], advance)
+            with_sums = shard.file in train
+            return _read(directory, info, shard, sizes[shard.file], advance, with_sums=with_sums)
+        except MemoryError:
+            return _Content(
+                Problem(shard.file, "a record needs more memory than there is", RESTORE)
+            )
         except OSError as error:
             what = f"it cannot be read ({error.strerror or error})"
             return _Content(Problem(shard.file, what, MAKE_READABLE))
@@ -187,9 +242,12 @@ def _read(
     shard: ShardInfo,
     size: int,
     report: Callable[[int], None],
+    *,
+    with_sums: bool = False,
 ) -> _Content:
     """Reads every record of a shard."""
     labels, heights, widths = collections.Counter(), set(), set()
+    sums = [SumsBuilder() for _ in COMPONENTS] if with_sums else []
     place = 0
     try:
         with read_records(directory, shard.file, info.compression) as records:
@@ -199,13 +257,16 @@ def _read(
                 labels[record.label] += 1
                 heights.add(record.image.height)
                 widths.add(record.image.width)
+                for builder, component in zip(sums, record.image.components):
+                    builder.add(pack(component.coefficients), component.quantization)
                 report(size // max(shard.records, 1))
     except InputError as error:
         return _Content(Problem(shard.file, _without_path(error, shard.file), RESTORE))
     if place != shard.records:
         what = f"{place} records, where dataset.json has {shard.records}"
         return _Content(Problem(shard.file, what, RESTORE))
-    return _Content(None, place, labels, frozenset(heights), frozenset(widths))
+    built = tuple(builder.build() for builder in sums)
+    return _Content(None, place, labels, frozenset(heights), frozenset(widths), built)
 
 
 def _parse(serialized: bytes, place: int) -> Record:
@@ -268,6 +329,7 @@ def _check_totals(info: DatasetInfo, contents: dict[str, _Content]) -> list[Prob
                 f"{key} are from {said[0]} to {said[1]}, but those of the records from "
                 f"{min(sides)} to {max(sides)}"
             )
+    found += _check_statistics(info, [contents[shard.file] for shard in info.splits[TRAIN].shards])
     return [Problem(dataset_info.FILE_NAME, what, REMAKE) for what in found]
 
 
@@ -280,3 +342,20 @@ def _check_classes(name: str, split: SplitInfo, contents: Sequence[_Content]) ->
         f"{name} has {split.class_counts[wrong[0]]} records of class {wrong[0]}, but its shards "
         f"hold {labels[wrong[0]]} ({len(wrong)} classes differ)"
     ]
+
+
+def _check_statistics(info: DatasetInfo, contents: Sequence[_Content]) -> list[str]:
+    """Compares the statistics, which are rounded once and thus the same to the last digit."""
+    found = []
+    for key, *sums in zip(COMPONENTS, *(content.sums for content in contents)):
+        total = sum(sums, BandSums())
+        expected = total.describe() if total.blocks else {}
+        for name, values in expected.items():
+            said = info.statistics[key][name]
+            wrong = [band for band, value in enumerate(values) if said[band] != value]
+            if wrong:
+                found.append(
+                    f"the {name} of band {wrong[0]} of {key} is {said[wrong[0]]}, but that of the "
+                    f"records {values[wrong[0]]} ({len(wrong)} bands differ)"
+                )
+    return found

@@ -96,9 +96,15 @@ def _read_tar(window: Window, path: str) -> tuple[dict[str, Entry], int]:
         del entries[outer.path]
         where = f"{path}, {outer.path}"
         folder = outer.path[: -len(_NESTED_SUFFIX)] + "/"
-        entries.update(
-            _read_index(window.narrow(outer.offset, outer.size), path, where, folder, outer.offset)
-        )
+        inner = window.narrow(outer.offset, outer.size)
+        found = _read_index(inner, path, where, folder, outer.offset)
+        twice = entries.keys() & found.keys()
+        if twice:
+            raise InputError(
+                f"{path}: {min(twice)} is there twice: in {outer.path}, and beside it or in "
+                "another tar. Leave out one of the two."
+            )
+        entries.update(found)
     return _without_hidden(entries)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import lzma
 import os
+import resource
 import shlex
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +32,14 @@ _CHUNK = 1 << 20
 _GIB = 1 << 30
 # How much of the available memory a container may take.
 _SHARE = 0.5
+# Of the name of a file in memory.
+_LONGEST_NAME = 249
+# How many files else a process of the job may have open.
+_OTHER_FILES = 64
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
 _CGROUP = "/sys/fs/cgroup/memory"
+
+_FEWER_FILES = "Raise that limit, give fewer files, or uncompress them first (gzip -d)."
 
 #: Called now and then with the bytes of the compressed file that are done, and with its size.
 Progress = Callable[[int, int], None]
@@ -42,19 +51,44 @@ def open_containers(
 ) -> Iterator[dict[str, str]]:
     """Yields container → the path to open for it: its own, or that of `unpacked`.
 
-    Processes of this machine can open the paths until the context ends. Raises InputError for a
-    container that is no longer what it was when it was found.
+    Processes of this machine can open the paths until the context ends. This process, and those
+    that it starts, may open as many files as the system lets them from now on. Raises InputError
+    for a container that is no longer what it was when it was found, and for more compressed ones
+    than can be open at a time.
     """
+    containers = tuple(containers)
+    if containers:
+        _check_limit(sum(bool(container.compression) for container in containers))
     with contextlib.ExitStack() as stack:
-        opened = {}
-        for container in containers:
-            check_unchanged(container)
-            opened[container.path] = container.path
-            if container.compression:
-                opened[container.path] = stack.enter_context(
-                    unpacked(container.path, container.compression, progress)
-                )
-        yield opened
+        yield {container.path: _open(container, stack, progress) for container in containers}
+
+
+def _open(container: Container, stack: contextlib.ExitStack, progress: Progress | None) -> str:
+    check_unchanged(container)
+    if not container.compression:
+        return container.path
+    try:
+        opened = stack.enter_context(unpacked(container.path, container.compression, progress))
+    except OSError as error:
+        if error.errno in _TOO_MANY:
+            raise InputError(f"{container.path}: {error.strerror}. {_FEWER_FILES}") from error
+        raise
+    check_unchanged(container)
+    return opened
+
+
+def _check_limit(count: int) -> None:
+    """Lets this process open as many files as it may; each file in memory stays open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # some systems refuse "unlimited"
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and count > soft - _OTHER_FILES:
+        raise InputError(
+            f"{count:,} compressed files must be open at a time, but a process may open {soft:,} "
+            f"(ulimit -n). {_FEWER_FILES}"
+        )
 
 
 @contextlib.contextmanager
@@ -65,7 +99,8 @@ def unpacked(path: str, compression: str, progress: Progress | None = None) -> I
     until the context ends, or this process does. Raises InputError where the file is damaged, or
     takes more than half of the memory that is available.
     """
-    descriptor = os.memfd_create(os.path.basename(path))
+    name = os.fsencode(os.path.basename(path))[:_LONGEST_NAME]
+    descriptor = os.memfd_create(name)
     try:
         _unpack(path, compression, descriptor, progress)
         yield f"/proc/{os.getpid()}/fd/{descriptor}"

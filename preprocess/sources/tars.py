@@ -29,6 +29,8 @@ _PLAIN_TYPES = b"0\0"
 _PADDING = b" \0"
 # Fields of a global pax header that hold for every member after it.
 _GLOBAL_FIELDS = frozenset(["path", "linkpath", "size"])
+# A tar is filled up with zeros to a whole record: 10,240 bytes mostly, seldom some hundred kB.
+_LONGEST_PADDING = 1 << 20
 _ERRORS = (tarfile.TarError, ValueError, IndexError, OverflowError, EOFError)
 
 
@@ -45,13 +47,14 @@ class Member(NamedTuple):
 def read_members(window: Window, where: str) -> Iterator[Member]:
     """Yields the members of a tar in their order; `where` names it in messages.
 
-    Raises InputError where it is no tar, damaged or cut off.
+    Raises InputError where it is no tar, damaged or cut off, or has more behind its end.
     """
     others = _OtherHeaders(window)
     position = 0
     while True:
         header = window.read_at(position, _BLOCK)
         if header == _ZEROS:
+            _check_end(window, position, where)
             return
         if len(header) < _BLOCK:
             raise InputError(_cut_off(where, position + len(header)))
@@ -131,6 +134,29 @@ def _kind(info: tarfile.TarInfo) -> str:
     if info.isdir():
         return FOLDER
     return HARD_LINK if info.islnk() else OTHER
+
+
+def _check_end(window: Window, position: int, where: str) -> None:
+    """Raises InputError unless the zeros at `position` end the tar: two blocks, then padding.
+
+    No more is read than the longest padding. The second block may be missing, as in tar itself.
+    """
+    length = window.size - position
+    rest = window.read_at(position, min(length, 2 * _BLOCK + _LONGEST_PADDING))
+    data = len(rest) - len(rest.lstrip(b"\0"))
+    if data < min(length, 2 * _BLOCK):
+        raise InputError(_damaged(where, position, "there are zeros, but no end"))
+    if data < len(rest):
+        raise InputError(
+            f"{where}: at byte {position:,} the tar ends, but at byte {position + data:,} there is "
+            "more. If archives were joined by cat, give each of them by itself; else unpack it by "
+            "tar --ignore-zeros and give --input_dir."
+        )
+    if len(rest) < length:
+        raise InputError(
+            f"{where}: zeros from byte {position:,} to the end, {length:,} bytes: it seems cut "
+            "off, as by a download that was not finished. Get it again."
+        )
 
 
 def _padded(size: int) -> int:

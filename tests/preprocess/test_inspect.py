@@ -3,11 +3,13 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from jpegkeras.records import parse_record
 from jpegkeras.sampling import COMPONENTS
 from jpegkeras.transcoding import Transcoding, transcode
 from preprocess import inspect
-from preprocess.inspection import verification
+from preprocess.inspection import samples, verification
 from preprocess.inspection.contact_sheet import decode
 from tests.preprocess.helpers import ROOT, run_main, write_classes, write_files
 
@@ -43,7 +45,7 @@ def write_dataset(directory, compression="gzip"):
     """Writes a data set of 8 train records in 2 shards and 3 test records in one."""
     directory.mkdir()
     settings = Transcoding(num_frequencies=BANDS)
-    splits, seed = {}, 0
+    splits, seed, train = {}, 0, []
     for split, labels in LABELS.items():
         shards = []
         for number, mine in enumerate(np.array_split(labels, SHARDS[split])):
@@ -52,6 +54,7 @@ def write_dataset(directory, compression="gzip"):
             records = []
             for label in map(int, mine):
                 image = transcode(jpeg(seed), settings).image
+                train += [image] if split == "train" else []
                 coarse = CLASSES[label].coarse
                 name_of_source = f"{seed}.jpg".encode()
                 records.append(
@@ -62,12 +65,6 @@ def write_dataset(directory, compression="gzip"):
             shards.append(ShardInfo(name, len(records), digest(directory / name)))
         counts = tuple(labels.count(label) for label in range(len(CLASSES)))
         splits[split] = SplitInfo(len(labels), counts, tuple(shards))
-    statistics = {
-        "mean": [0.5] * BANDS,
-        "std": [2.0] * BANDS,
-        "zeros": [index / 10 for index in range(BANDS)],
-        "energy": [100.0, 50.0, 25.0, 13.0, 7.0, 5.0],
-    }
     DatasetInfo(
         num_frequencies=BANDS,
         sampling="4:2:0",
@@ -77,9 +74,14 @@ def write_dataset(directory, compression="gzip"):
         splits=splits,
         smallest=(32, 40),
         largest=(32, 40 + 8 * 10),
-        statistics=dict.fromkeys(COMPONENTS, statistics),
+        statistics={key: statistics_of(train, index) for index, key in enumerate(COMPONENTS)},
         transcoding=dataclasses.asdict(settings),
-        settings={"seed": 0},
+        settings={
+            "seed": 0,
+            "input": {"files": 12, "sha256": ""},
+            "compression": compression,
+            **dataclasses.asdict(settings),
+        },
         counts={
             "converted": 3,
             "converted: 4:4:4 to 4:2:0": 2,
@@ -91,6 +93,24 @@ def write_dataset(directory, compression="gzip"):
         jpegkeras_version="0.test",
     ).save(directory)
     return directory
+
+
+def statistics_of(images, component):
+    """Mean, deviation, zeros and energy of each band of the dequantised coefficients, exactly."""
+    blocks = [
+        part.coefficients.reshape(-1, BANDS) * part.quantization.astype(np.int64)
+        for part in (image.components[component] for image in images)
+    ]
+    bands = [[Fraction(value) for value in column] for column in np.concatenate(blocks).T.tolist()]
+    count = len(bands[0])
+    means = [sum(band) / count for band in bands]
+    energies = [sum(value * value for value in band) / count for band in bands]
+    return {
+        "mean": [float(mean) for mean in means],
+        "std": [math.sqrt(energy - mean * mean) for mean, energy in zip(means, energies)],
+        "zeros": [band.count(0) / count for band in bands],
+        "energy": [float(energy) for energy in energies],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +157,18 @@ def change_info(dataset, change):
     content = json.loads(path.read_text("utf-8"))
     change(content)
     path.write_text(json.dumps(content), "utf-8")
+
+
+def give_statistics(dataset):
+    """Gives every component statistics that are easily read, but are not those of the records."""
+
+    def change(content):
+        for known in content["statistics"].values():
+            known["mean"], known["std"] = [0.5] * BANDS, [2.0] * BANDS
+            known["zeros"] = [index / 10 for index in range(BANDS)]
+            known["energy"] = [100.0, 50.0, 25.0, 13.0, 7.0, 5.0]
+
+    change_info(dataset, change)
 
 
 def rewrite(dataset, change, number=0):
@@ -203,6 +235,7 @@ def test_the_pictures_of_the_last_time_are_no_part_of_the_data(command, dataset)
 
 
 def test_the_table(command, dataset):
+    give_statistics(dataset)
     _, out, _ = command(dataset, "--quick", "--nopictures")
     cells = [[cell.strip() for cell in line.strip("│┃ ").split("│")] for line in out.splitlines()]
     size = sum(path.stat().st_size for path in dataset.glob("train-*"))
@@ -237,6 +270,7 @@ def test_the_table(command, dataset):
 def test_bands_beyond_the_sixteenth_are_summed_up(command, dataset):
     def widen(content):
         content["num_frequencies"] = 20
+        content["transcoding"]["num_frequencies"] = content["settings"]["num_frequencies"] = 20
         for component in content["statistics"].values():
             component["mean"] = component["std"] = [1.0] * 20
             component["zeros"] = [0.5] * 16 + [0.6, 0.7, 0.8, 0.9]
@@ -273,14 +307,10 @@ def test_everything_as_json(command, dataset, tmp_path):
         (1, 1),
         (0, 2),
     ]
-    assert [band["energy_share"] for band in content["bands"]["y"]] == [
-        0.5,
-        0.25,
-        0.125,
-        0.065,
-        0.035,
-        0.025,
-    ]
+    said = json.loads((dataset / "dataset.json").read_text("utf-8"))["statistics"]["y"]
+    assert [band["energy"] for band in content["bands"]["y"]] == said["energy"]
+    shares = [band["energy_share"] for band in content["bands"]["y"]]
+    assert shares == [energy / sum(said["energy"]) for energy in said["energy"]]
     assert content["counts"]["untouched"] == 8
     assert [pathlib.Path(path).name for path in content["pictures"]] == ["bands.png", "samples.png"]
 
@@ -521,6 +551,132 @@ def test_sizes_that_the_records_do_not_have(check, dataset):
     check_one_problem(check(dataset), "dataset.json", "widths", "136", "120")
 
 
+def leaves(value, path=()):
+    """The path of every value in a JSON object that has no parts."""
+    if isinstance(value, (dict, list)):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, entry in entries:
+            yield from leaves(entry, (*path, key))
+    else:
+        yield path
+
+
+def leaf_at(content, path):
+    for key in path[:-1]:
+        content = content[key]
+    return content, path[-1]
+
+
+CHANGES = {
+    "4:2:0": "4:4:4",
+    "gzip": "none",
+    "fast": "exact",
+    None: 7,
+    False: True,
+}
+
+
+def test_any_change_of_a_number_that_training_uses_is_found(check, dataset):
+    original = (dataset / "dataset.json").read_bytes()
+    content = json.loads(original)
+    checked = ("statistics", "transcoding", "counts", "smallest", "largest", "splits")
+    paths = [path for path in leaves(content) if path[0] in checked]
+    paths += [("num_frequencies",), ("sampling",), ("compression",)]
+    # What is ignored is counted nowhere else, and a file may have several reasons.
+    paths = [path for path in paths if path[-1] != "ignored" and ": " not in str(path[-1])]
+    paths = paths[::5] + [path for path in paths if path[0] in ("transcoding", "counts")]
+    for path in paths:
+        changed = json.loads(original)
+        part, key = leaf_at(changed, path)
+        value = part[key]
+        if type(value) is float:
+            part[key] = math.nextafter(value, math.inf) if value < 1 else value * (1 - 2**-53)
+        elif type(value) is int:
+            part[key] = value + 1
+        else:
+            part[key] = CHANGES.get(value, "train-00009-of-00010.tfrecord.gz")
+        assert part[key] != value
+        (dataset / "dataset.json").write_text(json.dumps(changed), "utf-8")
+        status, out, err = check(dataset)
+        assert (status, "verified" in out) == (1, False), path
+        assert all(line.startswith("error: ") for line in err), path
+        assert "dataset.json" in err[0] or "tfrecord" in err[0], path
+
+
+def test_statistics_that_the_records_do_not_have(check, dataset):
+    def change(content):
+        content["statistics"]["cb"]["std"][2:4] = [3.0, 4.0]
+
+    change_info(dataset, change)
+    words = ("the std of band 2 of cb is 3.0, but that of the records ", "(2 bands differ)")
+    check_one_problem(check(dataset), "dataset.json", *words, "--overwrite")
+    # It takes the records to find that.
+    assert check(dataset, "--quick")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        (("counts", "untouched"), 9, ("11 records, but 12 files that became one",)),
+        (("counts", "converted: downscale 2"), 4, ("3 files are converted", "[2, 4]")),
+        (("counts", "rejected"), 0, ("12 files, but 11 records and 0 rejected files",)),
+        (("transcoding", "num_frequencies"), 5, ("num_frequencies is 6, but 5 elsewhere",)),
+        (("transcoding", "subsampling"), "4:4:4", ("sampling is 4:2:0, but 4:4:4 elsewhere",)),
+        (("transcoding", "quality"), 90, ("transcoding/quality is 90, but None elsewhere",)),
+        (("settings", "compression"), "none", ("compression is gzip, but none elsewhere",)),
+    ],
+)
+def test_what_dataset_json_says_of_itself_and_cannot_be(check, dataset, key, value, words):
+    def change(content):
+        part, last = leaf_at(content, key)
+        part[last] = value
+
+    change_info(dataset, change)
+    status, out, err = check(dataset, "--quick")
+    assert (status, "verified" in out) == (1, False)
+    assert all(word in "\n".join(err) for word in words), err
+
+
+ODD = (None, True, -1, 1 << 70, 0.5, 1e300, "", "\ud800", "a/b", [], [[]], [1], {}, {"x": 1})
+
+
+def test_any_value_of_a_wrong_kind_is_one_line(check, dataset):
+    original = (dataset / "dataset.json").read_bytes()
+    paths = list(leaves(json.loads(original)))
+    random = np.random.default_rng(0)
+    for path in [paths[index] for index in random.permutation(len(paths))[:60]]:
+        for odd in (ODD[index] for index in random.permutation(len(ODD))[:3]):
+            changed = json.loads(original)
+            part, key = leaf_at(changed, path)
+            part[key] = odd
+            (dataset / "dataset.json").write_text(json.dumps(changed), "utf-8")
+            status, _, err = check(dataset, "--quick")
+            assert status == 0 or all(line.startswith("error: ") for line in err), (path, odd)
+            assert "Traceback" not in "".join(err)
+
+
+def test_a_label_without_a_class_among_the_samples(command, dataset):
+    for place in range(4):
+        change_feature(dataset, "label/fine", [9], place)
+    status, _, err = command(dataset, "--quick")
+    assert (status, len(err)) == (1, 1)
+    assert "label 9, where the data set has 2 classes" in err[0]
+
+
+def test_a_record_that_does_not_fit_into_the_memory(check, command, dataset, monkeypatch):
+    def fail(serialized):
+        raise MemoryError
+
+    monkeypatch.setattr(verification, "read_record", fail)
+    status, _, err = check(dataset)
+    assert (status, len(err)) == (1, 3)
+    assert f"{shard(dataset).name}: a record needs more memory than there is. Restore" in err[0]
+    monkeypatch.setattr(samples, "read_record", fail)
+    status, _, err = command(dataset, "--quick")
+    assert (status, len(err)) == (1, 1)
+    assert err[0].startswith("error: there is not enough memory")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -538,6 +694,7 @@ def test_a_dataset_json_that_is_none(check, dataset, content, words):
     assert (status, out, len(err)) == (1, "", 1)
     assert words in err[0]
     assert "preprocessing again" in err[0]
+    assert "--overwrite" in err[0]
 
 
 def without_energy(content):
@@ -572,6 +729,7 @@ def test_a_dataset_json_that_does_not_hold_together(check, dataset, change):
     status, out, err = check(dataset)
     assert (status, out, len(err)) == (1, "", 1)
     assert "dataset.json" in err[0]
+    assert "--overwrite" in err[0]
 
 
 def test_no_data_set(check, tmp_path):
@@ -694,6 +852,22 @@ def test_large_shards_are_read_in_pieces(check, plain_dataset):
 def test_it_starts_without_tensorflow():
     code = "import sys, preprocess.inspect; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_has_not_every_letter(dataset, encoding):
+    done = subprocess.run(
+        [sys.executable, "-m", "preprocess.inspect", str(dataset), "--nopictures"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        encoding=encoding,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "verified" in done.stdout
+    assert ("\\xd7" if encoding == "ascii" else "×") in done.stdout
 
 
 def test_the_command_line(dataset):

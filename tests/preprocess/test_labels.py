@@ -43,6 +43,20 @@ def test_classes_that_are_numbers_are_sorted_as_such(tmp_path):
     assert coarse == ("a", "b")
 
 
+def test_a_number_that_int_does_not_take():
+    long = "1" * 5000
+    ids = [f"2{long}", long, "7", f"0{long}", "000", "0", "00"]
+    assert [entry.name for entry in make_classes(ids, None)[0]] == [
+        "0",
+        "00",
+        "000",
+        "7",
+        f"0{long}",
+        long,
+        f"2{long}",
+    ]
+
+
 def test_unknown_class_is_named_with_the_file(tmp_path):
     (tmp_path / "labels.csv").write_text(TABLE)
     with pytest.raises(InputError, match=r"labels\.csv: the data has the unknown class 'n7'"):

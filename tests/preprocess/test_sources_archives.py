@@ -386,6 +386,71 @@ def test_a_tar_that_was_cut_off_anywhere(tmp_path, kind):
     assert list_source(SourceSpec(input_tar=write(tmp_path / "x", data[: end + 512]))).files
 
 
+FEW = [("a/1.jpg", b"1" * 700), ("a/2.jpg", b""), ("b/3.jpg", b"3")]
+END = 4 * 512 + 1024  # where the zeros begin that end the tar of these
+
+
+@pytest.mark.parametrize("zeros", [512, 1024, 7168, 300_000, 1 << 20, 777])
+def test_padding_behind_the_end_of_a_tar(tmp_path, zeros):
+    path = write(tmp_path / "x", tar_bytes(FEW)[:END] + bytes(zeros))
+    assert len(list_source(SourceSpec(input_tar=path)).files) == 3
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "nested"])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            tar_bytes(FEW)[:1536] + bytes(512) + tar_bytes(FEW)[2048:],
+            "damaged: no header can be read at byte 1,536",
+        ),
+        (tar_bytes(FEW)[:END] + bytes(512) + b"x", "damaged: no header can be read at byte 3,072"),
+        (
+            tar_bytes(FEW) + tar_bytes([("c/1.jpg", b"")]),
+            "at byte 3,072 the tar ends, but at byte 10,240 there is more. If .*--input_dir",
+        ),
+        (tar_bytes(FEW)[:END] + bytes(9999) + b"x", "but at byte 13,071 there is more"),
+        (tar_bytes(FEW)[:END] + bytes(1 << 21) + b"x", "zeros from byte 3,072 to the end"),
+        (
+            tar_bytes(FEW)[:2048] + bytes(3 << 20),
+            "zeros from byte 2,048 to the end, 3,145,728 bytes: it seems cut off.* Get it again",
+        ),
+        (bytes(2 << 20), "zeros from byte 0 to the end, 2,097,152 bytes: it seems cut off"),
+    ],
+)
+def test_zeros_that_are_not_the_end_of_a_tar(tmp_path, kind, data, message):
+    pack = {
+        "plain": lambda data: data,
+        "gzip": PACK["gzip"],
+        "nested": lambda data: tar_bytes([("n.tar", data)]),
+    }[kind]
+    path = write(tmp_path / "x", pack(data))
+    with pytest.raises(InputError, match=f"x{', n.tar' * (kind == 'nested')}: .*{message}"):
+        list_source(SourceSpec(input_tar=path))
+
+
+def test_of_a_download_that_is_mostly_zeros_little_is_read(tmp_path):
+    path = tmp_path / "x.tar"
+    with path.open("wb") as file:
+        file.write(tar_bytes(FEW)[:2048])
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match="1,099,511,625,728 bytes: it seems cut off"):
+        list_source(SourceSpec(input_tar=str(path)))
+
+
+@pytest.mark.parametrize(
+    "names", [("c/x0.jpg", "c.tar"), ("c.tar", "c/x0.jpg"), ("c.tar", "c.TAR")]
+)
+def test_a_file_that_a_nested_tar_has_as_well(tmp_path, names):
+    inner = tar_bytes([("x0.jpg", b"inner")])
+    items = [(name, b"outer" if name.endswith("jpg") else inner) for name in names]
+    path = write(tmp_path / "x", tar_bytes([("d/1.jpg", b""), *items]))
+    with pytest.raises(
+        InputError, match=r"x: c/x0.jpg is there twice: in c\.(tar|TAR), .*Leave out"
+    ):
+        list_source(SourceSpec(input_tar=path))
+
+
 @pytest.mark.parametrize("kind", ["gnu", "pax", "tars", "stored", "deflated", "gzip", "xz", "bz2"])
 def test_damaged_archives_raise_nothing_else(tmp_path, kind):
     long_names = [(f"a/{'n' * 200}.jpg", b"1" * 50), ("a/2.jpg", b"22"), ("b/é.jpg", b"3")]

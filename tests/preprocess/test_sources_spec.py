@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -135,6 +136,67 @@ def test_nothing_is_left_open(tmp_path):
         with pytest.raises(InputError):
             list_source(SourceSpec(input_tar=write(f"{path}.cut", b"\x1f\x8b\x08\0")))
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127])
+def test_a_name_that_a_file_in_memory_cannot_have(tmp_path, name):
+    path = write(tmp_path / name, PACK["gzip"](TAR))
+    with memory.unpacked(path, "gzip") as unpacked, open(unpacked, "rb") as file:  # noqa: PTH123
+        assert file.read() == TAR
+
+
+def test_a_container_that_changes_while_it_is_unpacked(tmp_path):
+    path = write(tmp_path / "x.tar.gz", PACK["gzip"](TAR))
+    containers = find_containers(SourceSpec(input_tar=path))
+    with (
+        pytest.raises(InputError, match="x.tar.gz: changed since it was listed"),
+        open_containers(containers, lambda done, size: os.utime(path, ns=(0, 1))),
+    ):
+        pass
+
+
+def open_many(folder, count, soft, hard):
+    """Opens so many compressed archives in a process that may have so many files open."""
+    for number in range(count):
+        write(folder / f"{number}.tgz", PACK["gzip"](TAR))
+    code = (
+        "import resource, sys\n"
+        "from jpegkeras.errors import InputError\n"
+        "from preprocess.sources import SourceSpec, find_containers, open_containers\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "containers = find_containers(SourceSpec(input_tar=sys.argv[1]))\n"
+        "try:\n"
+        "    with open_containers(containers) as opened:\n"
+        "        print(len({open(path, 'rb').read() for path in opened.values()}), len(opened))\n"
+        "except InputError as error:\n"
+        "    print(error)"
+    )
+    command = [sys.executable, "-c", code, f"{folder}/*.tgz"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_more_compressed_files_than_may_be_open(tmp_path):
+    assert open_many(tmp_path, 120, soft=100, hard=300) == "1 120\n"
+    message = open_many(tmp_path, 120, soft=100, hard=150)
+    assert message == (
+        "120 compressed files must be open at a time, but a process may open 150 (ulimit -n). "
+        "Raise that limit, give fewer files, or uncompress them first (gzip -d).\n"
+    )
+
+
+def test_the_system_has_no_room_for_another_file(tmp_path, monkeypatch):
+    def fail(name):
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    path = write(tmp_path / "x.tgz", PACK["gzip"](TAR))
+    containers = find_containers(SourceSpec(input_tar=path))
+    monkeypatch.setattr(os, "memfd_create", fail)
+    with (
+        pytest.raises(InputError, match="x.tgz: Too many open files in system. Raise that limit"),
+        open_containers(containers),
+    ):
+        pass
 
 
 def test_tensorflow_is_not_loaded(tmp_path):
