@@ -27,7 +27,7 @@ _STATISTICS = {
 }
 _NEEDED_STATISTICS = ("mean", "std")
 _FILE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CRC32C = re.compile(r"[0-9a-f]{8}")
 _SIZES = ("smallest", "largest")
 
 
@@ -91,11 +91,11 @@ def _check_splits(splits: Any, classes: int) -> None:  # noqa: ANN401
 
 
 def _check_shard(shard: Any, where: str) -> None:  # noqa: ANN401
-    _check_object(shard, where, ("file", "records", "sha256"))
+    _check_object(shard, where, ("file", "records", "crc32c"))
     _check_number(shard["records"], f"{where}/records", 0, _MOST_RECORDS)
     for key, pattern, expected in (
         ("file", _FILE_NAME, "the name of a file in this folder"),
-        ("sha256", _SHA256, "64 hexadecimal digits"),
+        ("crc32c", _CRC32C, "8 hexadecimal digits"),
     ):
         if not isinstance(shard[key], str) or not pattern.fullmatch(shard[key]):
             raise _unexpected(shard[key], f"{where}/{key}", expected)

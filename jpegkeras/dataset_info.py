@@ -13,7 +13,7 @@ from typing import Any
 
 from jpegkeras.dataset_checks import ContentError, check_content
 from jpegkeras.errors import InputError
-from jpegkeras.files import file_sha256, write_text
+from jpegkeras.files import file_crc32c, write_text
 from jpegkeras.record_format import SCHEMA_VERSION
 
 FILE_NAME = "dataset.json"
@@ -33,11 +33,11 @@ class ClassInfo:
 
 @dataclasses.dataclass(frozen=True)
 class ShardInfo:
-    """One shard: its file name, its number of records and its SHA-256 in hexadecimal."""
+    """One shard: its file name, its number of records and its CRC-32C, 8 hexadecimal digits."""
 
     file: str
     records: int
-    sha256: str
+    crc32c: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,12 +151,12 @@ def check_shards(info: DatasetInfo, directory: str | os.PathLike, names: Iterabl
 
 
 def find_damaged_shards(directory: str | os.PathLike, info: DatasetInfo) -> list[str]:
-    """Returns the file names of the shards whose SHA-256 is not that of `dataset.json`."""
+    """Returns the file names of the shards whose CRC-32C is not that of `dataset.json`."""
     shards = [shard for split in info.splits.values() for shard in split.shards]
     return [
         shard.file
         for shard in shards
-        if file_sha256(pathlib.Path(directory) / shard.file) != shard.sha256
+        if file_crc32c(pathlib.Path(directory) / shard.file) != shard.crc32c
     ]
 
 

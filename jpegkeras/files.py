@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
+
+import google_crc32c
 
 from jpegkeras.errors import InputError
 
@@ -79,13 +80,13 @@ def _lock(descriptor: int, path: pathlib.Path, flag: str) -> None:
         return
 
 
-def file_sha256(path: str | os.PathLike) -> str:
-    """Returns the SHA-256 of a file's content in hexadecimal."""
-    digest = hashlib.sha256()
+def file_crc32c(path: str | os.PathLike) -> str:
+    """Returns the CRC-32C of a file's content, 8 hexadecimal digits."""
+    crc = 0
     with pathlib.Path(path).open("rb") as file:
         while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+            crc = google_crc32c.extend(crc, chunk)
+    return f"{crc:08x}"
 
 
 def _sync(path: pathlib.Path) -> None:

@@ -53,7 +53,7 @@ def save_settings(workdir: pathlib.Path, config: TrainConfig, info: DatasetInfo)
 
 
 def _settings(config: TrainConfig, info: DatasetInfo) -> dict[str, Any]:
-    shards = "".join(shard.sha256 for shard in info.splits["train"].shards)
+    shards = "".join(shard.crc32c for shard in info.splits["train"].shards)
     return {
         **dataclasses.asdict(config),
         "training_records": info.splits["train"].records,

@@ -41,7 +41,7 @@ def define_flags(values: flags.FlagValues) -> None:
     boolean = functools.partial(flags.DEFINE_bool, flag_values=values)
     choice = functools.partial(flags.DEFINE_enum, flag_values=values)
     string("data_dir", None, "Folder of the data set; or give it without a flag.")
-    boolean("quick", False, "Check the SHA-256 of the shards, but do not read their records.")
+    boolean("quick", False, "Check the CRC-32C of the shards, but do not read their records.")
     boolean("all_bands", False, "Print every band, not the first 16 and the sum of the others.")
     string("json", None, "File that gets everything that is printed, for machines.")
     boolean("pictures", True, "Draw the bands and a contact sheet of records, as PNG.")
@@ -131,9 +131,9 @@ def _describe_success(verification: Verification) -> str:
     shards = f"{len(verification.sizes):,} shards"
     size = describe_bytes(sum(verification.sizes.values()))
     if verification.quick:
-        return f"verified: the SHA-256 of {shards}, {size}; their records were not read (--quick)."
+        return f"verified: the CRC-32C of {shards}, {size}; their records were not read (--quick)."
     return (
-        f"verified: {shards}, {size}, {verification.records:,} records: their SHA-256, framing, "
+        f"verified: {shards}, {size}, {verification.records:,} records: their CRC-32C, framing, "
         "schema, shapes, labels, counts and statistics are as dataset.json says."
     )
 

@@ -330,7 +330,7 @@ def _describe_split(split: str, parts: Sequence[Part]) -> SplitInfo:
     return SplitInfo(
         records=sum(part.records for part in mine),
         class_counts=tuple(map(sum, zip(*(part.class_counts for part in mine)))),
-        shards=tuple(ShardInfo(part.file, part.records, part.sha256) for part in mine),
+        shards=tuple(ShardInfo(part.file, part.records, part.crc32c) for part in mine),
     )
 
 

@@ -38,7 +38,7 @@ class Part:
     file: str
     split: str
     records: int
-    sha256: str
+    crc32c: str
     bytes_in: int
     bytes_out: int
     class_counts: tuple[int, ...]
@@ -85,13 +85,13 @@ class PartBuilder:
         reason = " ".join(str(error).split()) or type(error).__name__
         self._rejected.append(Rejected(path, label, reason))
 
-    def build(self, sha256: str, bytes_out: int) -> Part:
+    def build(self, crc32c: str, bytes_out: int) -> Part:
         """Returns the part of the finished shard."""
         return Part(
             file=self._file,
             split=self._split,
             records=sum(self._class_counts),
-            sha256=sha256,
+            crc32c=crc32c,
             bytes_in=self._bytes_in,
             bytes_out=bytes_out,
             class_counts=tuple(self._class_counts),

@@ -51,7 +51,7 @@ def write_shard(task: ShardTask, report: Callable[[int], None]) -> Part:
                 report(max(0, image.size))
         writer.close()
         reader.check_unchanged()
-        part = builder.build(writer.sha256, writer.size)
+        part = builder.build(writer.crc32c, writer.size)
     save_part(task.directory, part)
     return part
 

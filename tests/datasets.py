@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import pathlib
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from jpegkeras.dataset_info import COMPRESSIONS, ClassInfo, DatasetInfo, ShardInfo, SplitInfo
+from jpegkeras.files import file_crc32c
 from jpegkeras.jpeg import Component, JpegCoefficients
 from jpegkeras.record_format import serialize_record
 from jpegkeras.sampling import COMPONENTS, SAMPLINGS
@@ -52,7 +52,7 @@ def write_dataset(directory, images, *, num_frequencies=8, sampling="4:2:0", com
                     )
                 )
         counts = np.bincount([label for _, label in items], minlength=len(CLASSES))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_crc32c(path)
         splits[split] = SplitInfo(
             len(items), tuple(map(int, counts)), (ShardInfo(path.name, len(items), digest),)
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
+import google_crc32c
 import pytest
 
-from jpegkeras.files import file_sha256, replacing, write_json, write_text
+from jpegkeras.files import file_crc32c, replacing, write_json, write_text
 
 
 def test_what_was_written_takes_the_place(tmp_path):
@@ -39,7 +39,7 @@ def test_bytes_of_a_name_that_is_not_utf8_come_back(tmp_path):
     assert (tmp_path / "names.csv").read_bytes() == b"caf\xe9.jpg"
 
 
-def test_sha256_is_that_of_the_whole_file(tmp_path):
+def test_crc32c_is_that_of_the_whole_file(tmp_path):
     content = bytes(range(256)) * 9000
     (tmp_path / "a").write_bytes(content)
-    assert file_sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    assert file_crc32c(tmp_path / "a") == f"{google_crc32c.value(content):08x}"

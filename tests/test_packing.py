@@ -36,9 +36,7 @@ def check(coefficients):
         assert found.dtype == value.dtype, name
         np.testing.assert_array_equal(found, value, err_msg=name)
     assert packed.shape == coefficients.shape[:2]
-    again = unpack(
-        packed.shape, packed.dc, packed.ac, packed.overflow_index, packed.overflow_value
-    )
+    again = unpack(packed.shape, packed.dc, packed.ac, packed.overflow_index, packed.overflow_value)
     assert again.dtype == np.int16
     np.testing.assert_array_equal(again, coefficients)
 

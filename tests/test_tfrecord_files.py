@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 
+import google_crc32c
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,7 +27,7 @@ def path(tmp_path, compression):
         for record in RECORDS:
             writer.write(record)
     assert writer.size == path.stat().st_size
-    assert writer.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert writer.crc32c == f"{google_crc32c.value(path.read_bytes()):08x}"
     return path
 
 
@@ -106,4 +106,4 @@ def test_a_failed_writer_has_no_checksum(tmp_path):
     with pytest.raises(KeyError), RecordFileWriter(tmp_path / "shard", "none") as writer:
         writer.write(b"x")
         raise KeyError
-    assert writer.sha256 == ""
+    assert writer.crc32c == ""

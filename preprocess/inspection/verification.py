@@ -18,7 +18,7 @@ from jpegkeras.record_format import Record, read_record
 from jpegkeras.sampling import COMPONENTS
 from jpegkeras.transcoding import ROUTES, UNTOUCHED, Transcoding
 from preprocess.filesystems import filesystem_of, join
-from preprocess.inspection.files import hash_file, read_records
+from preprocess.inspection.files import checksum_file, read_records
 from preprocess.sources import TRAIN
 from preprocess.statistics import BandSums, SumsBuilder
 
@@ -94,7 +94,7 @@ def shard_sizes(directory: str, info: DatasetInfo) -> dict[str, int]:
 def verify(
     directory: str, info: DatasetInfo, *, quick: bool, report: Callable[[int], None]
 ) -> Verification:
-    """Compares the shards with dataset.json: their SHA-256 and, unless `quick`, every record.
+    """Compares the shards with dataset.json: their CRC-32C and, unless `quick`, every record.
 
     `report` is called from several threads with bytes done: of each shard its size once, and once
     more for its records. Raises OSError where the folder cannot be listed.
@@ -176,7 +176,7 @@ def _check_shards(
     report: Callable[[int], None],
 ) -> dict[str, _Content]:
     shards = [shard for split in info.splits.values() for shard in split.shards]
-    owners = {shard.sha256: shard.file for shard in shards}
+    owners = {shard.crc32c: shard.file for shard in shards}
     train = frozenset(shard.file for shard in info.splits[TRAIN].shards)
     stop = threading.Event()
 
@@ -189,8 +189,8 @@ def _check_shards(
         if shard.file not in sizes:
             return _Content(Problem(shard.file, "missing", RESTORE))
         try:
-            found = hash_file(join(directory, shard.file), advance)
-            if found != shard.sha256:
+            found = checksum_file(join(directory, shard.file), advance)
+            if found != shard.crc32c:
                 owner = owners.get(found)
                 return _Content(_blame(directory, info, shard, found, owner, advance))
             if quick:
@@ -223,14 +223,14 @@ def _blame(
     owner: str | None,
     report: Callable[[int], None],
 ) -> Problem:
-    """Says in what a shard differs whose SHA-256 is `found`, that of the shard `owner` if any."""
+    """Says in what a shard differs whose CRC-32C is `found`, that of the shard `owner` if any."""
     if owner is not None:
         return Problem(shard.file, f"it holds what belongs into {owner}", RENAME)
     problem = _read(directory, info, shard, 0, report).problem
     if problem is not None:
         return problem
     what = (
-        f"its SHA-256 is {found[:12]}…, not the {shard.sha256[:12]}… of dataset.json, although "
+        f"its CRC-32C is {found}, not the {shard.crc32c} of dataset.json, although "
         "its records can be read"
     )
     return Problem(shard.file, what, RESTORE)

@@ -1,6 +1,5 @@
 import dataclasses
 import gzip
-import hashlib
 import io
 import json
 import math
@@ -18,6 +17,7 @@ from absl import flags
 from PIL import Image
 
 from jpegkeras.dataset_info import ClassInfo, DatasetInfo, ShardInfo, SplitInfo
+from jpegkeras.files import file_crc32c
 from jpegkeras.record_format import serialize_record
 from jpegkeras.records import parse_record
 from jpegkeras.sampling import COMPONENTS
@@ -144,7 +144,7 @@ def read_shard(path):
 
 
 def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_crc32c(path)
 
 
 def shard(dataset, split="train", number=0):
@@ -172,21 +172,21 @@ def give_statistics(dataset):
 
 
 def rewrite(dataset, change, number=0):
-    """Calls `change` with the records of a train shard; dataset.json gets the shard's SHA-256."""
+    """Calls `change` with the records of a train shard; dataset.json gets the shard's CRC-32C."""
     path = shard(dataset, number=number)
     records = read_shard(path)
     change(records)
     write_shard(path, records)
 
     def update(content):
-        content["splits"]["train"]["shards"][number]["sha256"] = digest(path)
+        content["splits"]["train"]["shards"][number]["crc32c"] = digest(path)
 
     change_info(dataset, update)
     return path
 
 
 def change_feature(dataset, key, values, place=1):
-    """Gives one record of the first train shard another value and mends the SHA-256."""
+    """Gives one record of the first train shard another value and mends the CRC-32C."""
 
     def change(records):
         example = tf.train.Example.FromString(records[place])
@@ -383,7 +383,7 @@ def test_a_flip_that_changes_no_record(check, dataset):
     data = bytearray(path.read_bytes())
     data[5] ^= 1  # the time in gzip's header
     path.write_bytes(data)
-    check_one_problem(check(dataset), path.name, "SHA-256 is", "can be read")
+    check_one_problem(check(dataset), path.name, "CRC-32C is", "can be read")
 
 
 @pytest.mark.parametrize("left", [0, 1, 15, 0.5, -1])
@@ -413,14 +413,14 @@ def test_a_missing_shard(check, dataset):
 
 
 def test_a_shard_that_cannot_be_read(check, dataset, monkeypatch):
-    name, hash_file = shard(dataset).name, verification.hash_file
+    name, checksum_file = shard(dataset).name, verification.checksum_file
 
     def fail(path, report):
         if path.endswith(name):
             raise PermissionError(13, "Permission denied", path)
-        return hash_file(path, report)
+        return checksum_file(path, report)
 
-    monkeypatch.setattr(verification, "hash_file", fail)
+    monkeypatch.setattr(verification, "checksum_file", fail)
     check_one_problem(check(dataset), name, "Permission denied", "permissions")
 
 
@@ -767,7 +767,7 @@ def test_an_interrupt(check, dataset, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verification, "hash_file", interrupt)
+    monkeypatch.setattr(verification, "checksum_file", interrupt)
     status, _, err = check(dataset)
     assert (status, err) == (130, ["interrupted."])
 
