@@ -65,6 +65,9 @@ def _job(table: str, directory: str, workers: str, settings: str) -> dict[str, f
         input_csv=table,
         output_dir=directory,
         workers=int(workers),
+        # Enough of them that the last one keeps no worker waiting for long.
+        train_shards=16,
+        test_shards=4,
         compression=options.pop("compression"),
         transcoding=Transcoding(**options),
     )
