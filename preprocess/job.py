@@ -20,6 +20,7 @@ from jpegkeras.sampling import COMPONENTS
 from preprocess import output, report
 from preprocess.config import PreprocessConfig
 from preprocess.engines import local
+from preprocess.engines.base import EngineError
 from preprocess.filesystems import filesystem_of, is_remote, join
 from preprocess.labels import read_labels
 from preprocess.output import ShardRange
@@ -228,6 +229,12 @@ def _make_parts(
             _clean_up(config, plan, parts.values())
         raise
     _clean_up(config, plan, parts.values())
+    lost = [task.shard for task in tasks if task.shard not in parts]
+    if lost:
+        raise EngineError(
+            f"the engine ended without {len(lost)} of {len(tasks)} shards; the first is {lost[0]}. "
+            "Run the same command again to continue."
+        )
     ordered = [parts[task.shard] for task in tasks]
     _check_records(ordered)
     return ordered, images

@@ -361,7 +361,7 @@ def tasks(config, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(local, "run", run)
-        with pytest.raises(InputError, match="empty"):
+        with pytest.raises(EngineError, match="without 12 of 12 shards; the first is train-00000"):
             job.run(dataclasses.replace(config, output_dir=str(tmp_path / "data")))
     return caught
 
