@@ -63,7 +63,7 @@ class RecordFileWriter:
         if self._compressed and self._deflate is None:
             self._deflate = _make_compressor(len(record))
         length = _LENGTH.pack(len(record))
-        frame = (length, _masked_crc(length), record, _masked_crc(record))
+        frame = (length, masked_crc(length), record, masked_crc(record))
         if self._deflate is None:
             self._put(*frame)
         else:
@@ -143,10 +143,10 @@ def _read_frames(stream: BinaryIO, path: str | os.PathLike) -> Iterator[bytes]:
             return
         length = header[: _LENGTH.size]
         (size,) = _LENGTH.unpack(length)
-        if header[_LENGTH.size :] != _masked_crc(length) or size > _LONGEST:
+        if header[_LENGTH.size :] != masked_crc(length) or size > _LONGEST:
             raise InputError(f"{where}: the checksum of its length is wrong. The file is damaged.")
         data = _read(stream, size, where)
-        if _read(stream, _CRC.size, where) != _masked_crc(data):
+        if _read(stream, _CRC.size, where) != masked_crc(data):
             raise InputError(f"{where}: the checksum of its data is wrong. The file is damaged.")
         yield data
         number += 1
@@ -170,6 +170,7 @@ def _make_compressor(record_size: int) -> zlib._Compress:
     return zlib.compressobj(level, zlib.DEFLATED, _GZIP_WINDOW, _MEMORY, strategy)
 
 
-def _masked_crc(data: bytes) -> bytes:
+def masked_crc(data: bytes) -> bytes:
+    """Returns the four bytes by which a TFRecord file checks `data`."""
     crc = google_crc32c.value(data)
     return _CRC.pack((((crc >> 15) | (crc << 17)) + _MASK) & 0xFFFFFFFF)

@@ -6,14 +6,13 @@ import fnmatch
 import glob
 import os
 import re
-import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from jpegkeras.errors import InputError
+from jpegkeras.tfrecord_files import masked_crc
 from preprocess.filesystems import filesystem_of, is_remote, join
 from preprocess.sources.base import Container
-from preprocess.sources.crc import masked_crc
 from preprocess.sources.spec import split_paths
 
 _GLOB = re.compile(r"[*?\[]")
@@ -107,6 +106,6 @@ def _compression(beginning: bytes) -> str:
 def _compression_of_records(beginning: bytes) -> str:
     # A length could begin like gzip's magic bytes, but its checksum follows.
     length, checksum = beginning[:8], beginning[8:12]
-    if len(checksum) == 4 and struct.pack("<I", masked_crc(length)) == checksum:
+    if masked_crc(length) == checksum:
         return ""
     return "gzip" if _MAGIC["gzip"].match(beginning) else ""

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from jpegkeras.errors import InputError
+from jpegkeras.tfrecord_files import masked_crc
 from preprocess.sources.base import TEST, TRAIN, Container, Listing, SourceFile
-from preprocess.sources.crc import masked_crc
 from preprocess.sources.example_wire import Located, locate_image
 from preprocess.sources.folders import sort_files
 from preprocess.sources.windows import Window, open_window
@@ -118,7 +118,7 @@ def _read_records(window: Window, path: str) -> Iterator[tuple[int, bytes]]:
         if len(header) < _HEADER:
             raise InputError(f"{where}: the file ends within it. It was cut off; get it again.")
         length, checksum = header[: _LENGTH.size], header[_LENGTH.size :]
-        if _CRC.pack(masked_crc(length)) != checksum:
+        if masked_crc(length) != checksum:
             raise InputError(
                 f"{where}: the checksum of its length is wrong. It is no TFRecord file, or damaged."
             )
@@ -130,7 +130,7 @@ def _read_records(window: Window, path: str) -> Iterator[tuple[int, bytes]]:
         data = window.read_at(start, size)
         # The checksum and the header of the next record in one piece.
         behind = window.read_at(start + size, _CRC.size + _HEADER)
-        if _CRC.pack(masked_crc(data)) != behind[: _CRC.size]:
+        if masked_crc(data) != behind[: _CRC.size]:
             raise InputError(f"{where}: the checksum of its data is wrong. The file is damaged.")
         yield start, data
         position, number, header = end, number + 1, behind[_CRC.size :]
