@@ -72,8 +72,7 @@ def collect(settings: Settings) -> Images:
     if not jpegs:
         reason = ", ".join(skipped)
         raise InputError(f"{settings.input_dir}: none of its images can be used: {reason}")
-    kind = "as found" if settings.as_found else f"centre crops, {_describe_encoding(settings)}"
-    return Images(jpegs, f"from a folder, {kind}", dict(skipped))
+    return Images(jpegs, f"from a folder, {_describe_crops(settings)}", dict(skipped))
 
 
 def write_images(path: str | os.PathLike, jpegs: list[bytes]) -> None:
@@ -133,9 +132,14 @@ def _crop_and_encode(
     except (OSError, ValueError, Image.DecompressionBombError):
         skipped["Pillow cannot read it"] += 1
         return None
-    side = min(picture.size)
+    side = settings.size if settings.cut else min(picture.size)
+    if side > min(picture.size):
+        skipped[f"smaller than {side}×{side}"] += 1
+        return None
     left, top = ((length - side) // 2 for length in picture.size)
     box = (left, top, left + side, top + side)
+    if settings.cut:
+        return _encode(picture.crop(box), settings)
     size = (settings.size, settings.size)
     return _encode(picture.resize(size, Image.Resampling.BICUBIC, box), settings)
 
@@ -150,6 +154,13 @@ def _encode(picture: Image.Image, settings: Settings) -> bytes:
         optimize=settings.optimize,
     )
     return buffer.getvalue()
+
+
+def _describe_crops(settings: Settings) -> str:
+    if settings.as_found:
+        return "as found"
+    kind = "cut from the centres, not resized" if settings.cut else "centre crops"
+    return f"{kind}, {_describe_encoding(settings)}"
 
 
 def _describe_encoding(settings: Settings) -> str:

@@ -1,13 +1,13 @@
 """Measures the preprocessing job: speed, size of the shards, memory of its workers.
 
-    python -m benchmarks.preprocessing [--input_dir=DIR] [--output=FILE] [--check]
+    python -m benchmarks.preprocessing [--input_dir=DIR [--cut]] [--output=FILE] [--check]
     python -m benchmarks.preprocessing --memory [--images=100000]
 
-On images of 256×256 pixels, quality 75, 4:2:0, drawn or made from those of --input_dir; with
---as_found on the files of --input_dir as they are, brought to --smallest_side=256 --quality=75,
-beside a plain Pillow loop. A job
-is timed on few and on many images, and the difference taken: what it takes to start and to end is
-no matter of its speed, and is given beside. Everything takes turns; medians are compared.
+On images of 256×256 pixels, quality 75, 4:2:0, drawn or made from those of --input_dir: resized, or
+with --cut the centres of those that are large enough, as they are. With --as_found on the files of
+--input_dir, brought to --smallest_side=256 --quality=75, beside a plain Pillow loop. A job is timed
+on few and on many images, and the difference taken: what it takes to start and to end is no matter
+of its speed, and is given beside. Everything takes turns; medians are compared.
 """
 
 from __future__ import annotations
@@ -55,13 +55,15 @@ class Variant:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
     values = _parse(argv)
-    if values.as_found and not values.input_dir:
-        print("error: --as_found needs --input_dir, the folder of the files.", file=sys.stderr)
+    try:
+        settings = _image_settings(values)
+    except ValueError as error:
+        print(f"error: {error}.", file=sys.stderr)
         return 2
     try:
         with tempfile.TemporaryDirectory(dir=values.scratch_dir) as scratch:
             measure = _measure_memory if values.memory else _measure_speed
-            result, verdicts = measure(values, pathlib.Path(scratch))
+            result, verdicts = measure(values, settings, pathlib.Path(scratch))
     except (InputError, OSError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -83,6 +85,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--input_dir", help="folder of JPEGs to make the images from")
     parser.add_argument("--as_found", action="store_true", help="take them as they are, to resize")
+    parser.add_argument("--cut", action="store_true", help="cut their centres, without resizing")
     parser.add_argument("--images", type=int, default=0, help="how many (0: as many as usual)")
     parser.add_argument("--copies", type=int, default=0, help="how often each (0: as usual)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds; medians are reported")
@@ -100,11 +103,9 @@ def _shown(argv: Sequence[str] | None) -> list[str]:
 
 
 def _measure_speed(
-    values: argparse.Namespace, scratch: pathlib.Path
+    values: argparse.Namespace, settings: Settings, scratch: pathlib.Path
 ) -> tuple[dict[str, Any], list[Verdict]]:
-    chosen = images.collect(
-        _image_settings(values.images or 1000, values.input_dir, as_found=values.as_found)
-    )
+    chosen = images.collect(settings)
     usual = 3000 if values.as_found else 8000
     copies = values.copies or max(2, round(usual / len(chosen.jpegs)))
     if values.as_found:
@@ -147,11 +148,13 @@ def _gzip(name: str) -> dict[str, str]:
     return {"compression": name}
 
 
-def _image_settings(count: int, input_dir: str | None, *, as_found: bool = False) -> Settings:
+def _image_settings(values: argparse.Namespace) -> Settings:
+    # In --memory, --images counts links to the images.
+    count = 1000 if values.memory else values.images or 1000
     return Settings(
         images=count,
-        input_dir=input_dir,
-        as_found=as_found,
+        input_dir=values.input_dir,
+        as_found=values.as_found and not values.memory,
         size=256,
         quality=75,
         subsampling="4:2:0",
@@ -161,6 +164,7 @@ def _image_settings(count: int, input_dir: str | None, *, as_found: bool = False
         batch=32,
         large_batch=256,
         libraries=(),
+        cut=values.cut,
     )
 
 
@@ -275,10 +279,10 @@ def _at_least(what: str, ratio: float, least: float) -> Verdict:
 
 
 def _measure_memory(
-    values: argparse.Namespace, scratch: pathlib.Path
+    values: argparse.Namespace, settings: Settings, scratch: pathlib.Path
 ) -> tuple[dict[str, Any], list[Verdict]]:
     count = values.images or 100_000
-    jpegs = images.collect(_image_settings(1000, values.input_dir)).jpegs
+    jpegs = images.collect(settings).jpegs
     table = _link_images(scratch / "images", jpegs, count)
     command = [sys.executable, "-m", "benchmarks.job_worker", "job", str(table)]
     command += [

@@ -24,6 +24,8 @@ class Settings:
         batch: images a call of jpegkeras.jpeg.read_batch.
         large_batch: of the rows of large batches.
         libraries: keys of peers.LIBRARIES.
+        cut: cut the squares from the images of input_dir as they are, rather than make them
+            smaller; images that are too small are skipped.
 
     Raises:
         ValueError: a setting is out of its range; the message names its flag.
@@ -41,6 +43,7 @@ class Settings:
     batch: int
     large_batch: int
     libraries: tuple[str, ...]
+    cut: bool = False
 
     def __post_init__(self):
         for name, value, least, most in (
@@ -57,6 +60,10 @@ class Settings:
                 raise ValueError(f"--{name} must be {limits}; got {value}")
         if self.as_found and self.input_dir is None:
             raise ValueError("--as_found needs --input_dir, the folder of the files to take")
+        if self.cut and self.input_dir is None:
+            raise ValueError("--cut needs --input_dir, the folder of the files to cut from")
+        if self.cut and self.as_found:
+            raise ValueError("--cut and --as_found exclude each other; give one of them")
 
     @property
     def standard(self) -> bool:

@@ -15,6 +15,8 @@ from typing import Union
 
 import numpy as np
 
+#: Some bytes of a message: `len` is their number.
+Part = Union[bytes, np.ndarray]
 Value = Union[bytes, np.ndarray, Sequence[int]]
 
 # Tags: field number × 8 + 2, "length and bytes".
@@ -24,17 +26,30 @@ _UNSIGNED = 1 << 64
 
 def serialize_example(features: Mapping[str, Value]) -> bytes:
     """Returns the Example of features: bytes, a contiguous array (its bytes), or int64 values."""
-    parts: list = [b""]
+    return b"".join(serialize_parts(features))
+
+
+def serialize_parts(features: Mapping[str, Value]) -> list[Part]:
+    """Returns the Example of features in parts that follow one another.
+
+    Its arrays, uncopied, as uint8; before the first, between them and behind the last, bytes. What
+    the bytes are depends on everything but what is in the arrays.
+    """
+    parts: list[Part] = []
+    between: list[bytes] = []
     for key in sorted(features):
         value = features[key]
         if isinstance(value, np.ndarray):
-            parts += (_bytes_head(key, value.nbytes), value.reshape(-1).view(np.uint8).data)
+            between.append(_bytes_head(key, value.nbytes))
+            parts += (b"".join(between), value.reshape(-1).view(np.uint8))
+            between = []
         elif isinstance(value, bytes):
-            parts += (_bytes_head(key, len(value)), value)
+            between += (_bytes_head(key, len(value)), value)
         else:
-            parts.append(_ints_entry(key, tuple(value)))
-    parts[0] = _FIELD_1 + _varint(sum(map(len, parts)))
-    return b"".join(parts)
+            between.append(_ints_entry(key, tuple(value)))
+    parts.append(b"".join(between))
+    parts[0] = _FIELD_1 + _varint(sum(map(len, parts))) + parts[0]
+    return parts
 
 
 # Images of a data set are often of one size: then most of what is not pixels is the same bytes.

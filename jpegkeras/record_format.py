@@ -19,13 +19,15 @@ Writing and reading here need no TensorFlow; `jpegkeras.records` parses records 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from jpegkeras.errors import InputError
 from jpegkeras.example_proto import Example
-from jpegkeras.example_wire import Value, serialize_example
+from jpegkeras.example_wire import Part, Value, serialize_parts
 from jpegkeras.jpeg import Component, JpegCoefficients
 from jpegkeras.packing import PackedPlane, pack, unpack
 from jpegkeras.sampling import COMPONENTS, chroma_ratio
@@ -77,31 +79,67 @@ def pack_image(image: JpegCoefficients) -> PackedImage:
     )
 
 
-def serialize_packed(image: PackedImage, *, label: int, coarse_label: int, name: bytes) -> bytes:
-    """Returns the serialised `tf.train.Example` of one image.
+def serialize_packed(
+    image: PackedImage, *, label: int, coarse_label: int, name: bytes
+) -> list[Part]:
+    """Returns the serialised `tf.train.Example` of one image, in parts that follow one another.
 
-    `name` is the path of the source file as bytes, since file names need not be UTF-8.
+    Its coefficients are not copied: their parts are arrays, the others bytes. `name` is the path of
+    the source file as bytes, since file names need not be UTF-8.
     """
-    features: dict[str, Value] = {
+    planes = image.planes
+    shapes = tuple([plane.shape for plane in planes])
+    y, cb, cr = [(plane.ac, plane.dc.astype("<i2", copy=False).view(np.uint8)) for plane in planes]
+    form = (
+        (image.height, image.width, image.sampling, shapes, label, coarse_label),
+        image.quantization.shape[1],
+        image.quantization.astype("<u2", copy=False).tobytes(),
+    )
+    if any(plane.overflow_index.size for plane in planes):
+        features = _features(*form)
+        features[NAME] = name
+        for key, plane, (ac, dc) in zip(COMPONENTS, planes, (y, cb, cr)):
+            features[f"{key}/ac"], features[f"{key}/dc"] = ac, dc
+            if plane.overflow_index.size:
+                # Mostly there is none, and of a small image the keys alone are a good part.
+                features[f"{key}/overflow/index"] = plane.overflow_index.tolist()
+                features[f"{key}/overflow/value"] = plane.overflow_value.tolist()
+        return serialize_parts(features)
+    parts: list[Part] = [b""] * 15
+    parts[::2] = _pieces(*form, len(name))
+    parts[1::2] = (*cb, *cr, name, *y)  # in the order of their keys
+    return parts
+
+
+# Images of a data set are often of one form.
+@functools.lru_cache(maxsize=4096)
+def _pieces(
+    about: tuple, num_frequencies: int, quantization: bytes, name_size: int
+) -> tuple[Part, ...]:
+    """Returns what stands around the coefficients and the name in a record without overflows."""
+    features = _features(about, num_frequencies, quantization)
+    features[NAME] = np.empty(name_size, np.uint8)
+    for key in COMPONENTS:
+        blocks = math.prod(features[f"{key}/shape"])
+        features[f"{key}/ac"] = np.empty((num_frequencies - 1) * blocks, np.int8)
+        features[f"{key}/dc"] = np.empty(blocks, np.int16)
+    return tuple(serialize_parts(features)[::2])
+
+
+def _features(about: tuple, num_frequencies: int, quantization: bytes) -> dict[str, Value]:
+    """Returns the features of a record but for its coefficients and its name."""
+    height, width, sampling, shapes, label, coarse_label = about
+    return {
         SCHEMA: (SCHEMA_VERSION,),
-        HEIGHT: (image.height,),
-        WIDTH: (image.width,),
+        HEIGHT: (height,),
+        WIDTH: (width,),
         LABEL: (label,),
         COARSE_LABEL: (coarse_label,),
-        NUM_FREQUENCIES: (image.quantization.shape[1],),
-        SAMPLING: image.sampling.encode(),
-        NAME: name,
-        QUANTIZATION: image.quantization.astype("<u2", copy=False),
+        NUM_FREQUENCIES: (num_frequencies,),
+        SAMPLING: sampling.encode(),
+        QUANTIZATION: quantization,
+        **{f"{key}/shape": shape for key, shape in zip(COMPONENTS, shapes)},
     }
-    for key, plane in zip(COMPONENTS, image.planes):
-        features[f"{key}/shape"] = plane.shape
-        features[f"{key}/dc"] = plane.dc.astype("<i2", copy=False)
-        features[f"{key}/ac"] = plane.ac
-        if plane.overflow_index.size:
-            # Mostly there is none, and of a small image the keys alone are a good part.
-            features[f"{key}/overflow/index"] = plane.overflow_index.tolist()
-            features[f"{key}/overflow/value"] = plane.overflow_value.tolist()
-    return serialize_example(features)
 
 
 def serialize_record(
@@ -111,7 +149,8 @@ def serialize_record(
 
     Raises ValueError for an image that has not three components.
     """
-    return serialize_packed(pack_image(image), label=label, coarse_label=coarse_label, name=name)
+    packed = pack_image(image)
+    return b"".join(serialize_packed(packed, label=label, coarse_label=coarse_label, name=name))
 
 
 def read_record(serialized: bytes) -> Record:

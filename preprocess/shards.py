@@ -6,11 +6,10 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
-from jpegkeras.batch_transcoding import BatchTranscoder
+from jpegkeras.batch_transcoding import BatchTranscoder, PackedResult
 from jpegkeras.jpeg import JpegError
-from jpegkeras.record_format import pack_image, serialize_packed
+from jpegkeras.record_format import serialize_packed
 from jpegkeras.tfrecord_files import RecordFileWriter
-from jpegkeras.transcoding import Transcoded
 from preprocess.filesystems import filesystem_of, join
 from preprocess.parts import Part, PartBuilder, load_part, save_part
 from preprocess.plan import PlannedImage, parse_images
@@ -68,7 +67,7 @@ def _transcode(
     images: Sequence[PlannedImage],
     contents: Sequence[bytes | Exception],
     transcoder: BatchTranscoder,
-) -> Iterator[tuple[PlannedImage, bytes | Exception, Transcoded | Exception]]:
+) -> Iterator[tuple[PlannedImage, bytes | Exception, PackedResult | Exception]]:
     """Yields each image with what was read of it and what became of that."""
     transcoded = iter(
         transcoder.transcode([data for data in contents if not isinstance(data, Exception)])
@@ -81,21 +80,21 @@ def _add_image(
     task: ShardTask,
     image: PlannedImage,
     data: bytes | Exception,
-    result: Transcoded | Exception,
+    result: PackedResult | Exception,
     builder: PartBuilder,
     writer: RecordFileWriter,
 ) -> None:
     if isinstance(result, Exception):
         builder.reject(image.path, image.label, _without_path(result))
         return
-    packed = pack_image(result.image)
+    packed = result.image
     record = serialize_packed(
         packed,
         label=image.label,
         coarse_label=task.coarse[image.label],
         name=os.fsencode(image.path),
     )
-    writer.write(record)
+    writer.write(*record)
     builder.add_route(result.route, result.reasons)
     builder.add_record(image.label, (packed.height, packed.width), len(data))
     if task.split == TRAIN:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from jpegkeras import tfrecord_files
 from jpegkeras.dataset_info import COMPRESSIONS
 from jpegkeras.errors import InputError
 from jpegkeras.tfrecord_files import RecordFileWriter, read_tfrecords
@@ -48,6 +49,36 @@ def test_what_tensorflow_writes_is_read_and_has_the_same_bytes(path, compression
 
 def test_round_trip(path, compression):
     assert list(read_tfrecords(path, compression)) == RECORDS
+
+
+@pytest.mark.parametrize("size", [10, 1000, 100_000])
+def test_a_record_in_parts_is_the_same_record(tmp_path, compression, size):
+    values = RNG.integers(-128, 128, size).astype(np.int8)
+    parts = [b"head", values, b"", values.view(np.uint8)[::-1].copy(), values[:0], b"end"]
+    whole = b"".join(bytes(part) for part in parts)
+    for name, record in (("parts", parts), ("whole", [whole])):
+        with RecordFileWriter(tmp_path / name, compression) as writer:
+            for _ in range(12):
+                writer.write(*record)
+        content = (tmp_path / name).read_bytes()
+        assert (writer.size, writer.crc32c) == (len(content), f"{google_crc32c.value(content):08x}")
+    assert content == (tmp_path / "parts").read_bytes()
+    assert list(read_tfrecords(tmp_path / "parts", compression)) == [whole] * 12
+
+
+def test_what_the_system_takes_in_pieces_is_written_whole(tmp_path, monkeypatch):
+    original = tfrecord_files.os.writev
+    monkeypatch.setattr(
+        tfrecord_files.os,
+        "writev",
+        lambda file, parts: original(file, [memoryview(b"".join(parts))[:1000]]),
+    )
+    parts = [b"head", RNG.integers(-128, 128, 700_000).astype(np.int8), b"end"]
+    with RecordFileWriter(tmp_path / "shard", "none") as writer:
+        writer.write(*parts)
+        writer.write(b"x")
+    records = list(read_tfrecords(tmp_path / "shard", "none"))
+    assert records == [b"".join(map(bytes, parts)), b"x"]
 
 
 def test_an_empty_file_has_no_records(tmp_path, compression):

@@ -118,58 +118,6 @@ def _copy_up_to_ff(typingctx, source, target):  # noqa: ANN001, ANN202
 
 
 @intrinsic
-def _store(typingctx, address, value):  # noqa: ANN001, ANN202
-    def codegen(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-        pointer = builder.inttoptr(arguments[0], _word.as_pointer())
-        builder.store(arguments[1], pointer, align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.uint64, types.uint64), codegen
-
-
-@intrinsic
-def _narrow(typingctx, source, target):  # noqa: ANN001, ANN202
-    def codegen(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-        wide, narrow = _vector(_coefficient, 64), _vector(_byte, 64)
-        values = builder.load(builder.inttoptr(arguments[0], wide.as_pointer()), align=2)
-        low = builder.trunc(values, narrow)
-        builder.store(low, builder.inttoptr(arguments[1], narrow.as_pointer()), align=1)
-        changed = builder.icmp_signed("!=", builder.sext(low, wide), values)
-        return builder.bitcast(changed, _word)
-
-    return types.uint64(types.uint64, types.uint64), codegen
-
-
-@intrinsic
-def _add_band_sums(typingctx, source, sums, zeros, squares):  # noqa: ANN001, ANN202
-    def codegen(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-        narrow, wide, long = (_vector(ir.IntType(bits), 64) for bits in (8, 16, 32))
-        values = builder.load(builder.inttoptr(arguments[0], narrow.as_pointer()), align=1)
-        is_zero = builder.icmp_signed("==", values, ir.Constant(narrow, None))
-        extended = builder.sext(values, wide)
-        squared = builder.zext(builder.mul(extended, extended), long)
-        terms = ((extended, wide, 2), (builder.zext(is_zero, wide), wide, 2), (squared, long, 4))
-        for address, (term, kind, align) in zip(arguments[1:], terms):
-            pointer = builder.inttoptr(address, kind.as_pointer())
-            total = builder.add(builder.load(pointer, align=align), term)
-            builder.store(total, pointer, align=align)
-        return context.get_dummy_value()
-
-    return types.void(types.uint64, types.uint64, types.uint64, types.uint64), codegen
-
-
-@intrinsic
-def _copy_64_bytes(typingctx, source, target):  # noqa: ANN001, ANN202
-    def codegen(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-        pointer = _vector(_byte, 64).as_pointer()
-        value = builder.load(builder.inttoptr(arguments[0], pointer), align=1)
-        builder.store(value, builder.inttoptr(arguments[1], pointer), align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.uint64, types.uint64), codegen
-
-
-@intrinsic
 def count_trailing_zeros(typingctx, value):  # noqa: ANN001, ANN201
     """Return how many of the lowest bits of a uint64, which must not be 0, are 0."""
 
@@ -253,38 +201,3 @@ def copy_up_to_ff(region, address, target_region, target):  # noqa: ANN001, ANN2
     _check(region, address, STRIDE)
     _check(target_region, target, STRIDE)
     return _copy_up_to_ff(address, target)
-
-
-@inlined
-def store(region, address, value):  # noqa: ANN001, ANN201
-    """Store a uint64."""
-    _check(region, address, 8)
-    _store(address, value)
-
-
-@inlined
-def narrow_block(region, address, target_region, target):  # noqa: ANN001, ANN201
-    """Store the low bytes of 64 int16; return a bit for each that an int8 cannot hold."""
-    _check(region, address, 128)
-    _check(target_region, target, 64)
-    return _narrow(address, target)
-
-
-@inlined
-def add_band_sums(region, address, sums, zeros, squares):  # noqa: ANN001, ANN201
-    """Add 64 int8 to `sums` int16 [64], which of them are 0 to `zeros` int16 [64], their squares to
-    `squares` int32 [64]; these three are Regions.
-    """
-    _check(region, address, 64)
-    _check(sums, sums[0], 128)
-    _check(zeros, zeros[0], 128)
-    _check(squares, squares[0], 256)
-    _add_band_sums(address, sums[0], zeros[0], squares[0])
-
-
-@inlined
-def copy_64_bytes(region, address, target_region, target):  # noqa: ANN001, ANN201
-    """Copy 64 bytes."""
-    _check(region, address, 64)
-    _check(target_region, target, 64)
-    _copy_64_bytes(address, target)

@@ -60,7 +60,8 @@ _LEAST_ITEMS = 4
 _BATCH_BYTES = 6 << 20
 # Bytes up to the data of a scan that are worth to be compared with those of images before.
 _KEPT_HEADER_BYTES = 4096
-_OFFSETS = slice(
+# The columns of jobs that say where components begin.
+OFFSETS = slice(
     sequential.COMPONENT + sequential.OFFSET, sequential.JOB_FIELDS, sequential.COMPONENT_FIELDS
 )
 
@@ -76,8 +77,11 @@ class _Options(NamedTuple):
     returns_errors: bool = False
 
 
+_DEFAULTS = _Options(BLOCK_COEFFICIENTS, False, Limits(MAX_PIXELS, MAX_SCANS))
+
+
 @dataclass(frozen=True, eq=False)
-class _Header:
+class Header:
     """What comes before the data of an image of one sequential scan.
 
     Attributes:
@@ -102,13 +106,13 @@ class _Header:
     tables: tuple[PairTables, ...]
 
 
-class _Pending(NamedTuple):
+class Pending(NamedTuple):
     """An image whose only scan waits for decode_scans(): its data begins at start."""
 
     content: bytes
     source: str
     start: int
-    header: _Header
+    header: Header
 
 
 def read_coefficients(
@@ -260,7 +264,7 @@ def _read_slice(
     """Read items, each with what to call it if it is bytes, by as few calls as possible."""
     _announce_kernels()
     images: list[JpegCoefficients | Exception] = []
-    pending: list[_Pending] = []
+    pending: list[Pending] = []
     pending_bytes = 0  # of files and coefficients
     for item, name in items:
         try:
@@ -292,7 +296,7 @@ def _load(item: JpegData, name: str) -> tuple[bytes, str]:
     return Path(item).read_bytes(), os.fspath(item)
 
 
-def _parse(content: bytes, source: str, options: _Options) -> _Pending | None:
+def _parse(content: bytes, source: str, options: _Options) -> Pending | None:
     """Return an image of one sequential scan, None for another kind and what is not in order."""
     start = _find_data(content)
     parse = _parse_kept_header if start <= _KEPT_HEADER_BYTES else _parse_header
@@ -307,7 +311,7 @@ def _parse(content: bytes, source: str, options: _Options) -> _Pending | None:
     blocks = header.plan.mcus * header.plan.mcu_blocks
     if blocks > 4 * available or header.intervals > available // 3 + 1:
         return None
-    return _Pending(content, source, start, header)
+    return Pending(content, source, start, header)
 
 
 def _find_data(content: bytes) -> int:
@@ -324,7 +328,7 @@ def _find_data(content: bytes) -> int:
     return 0
 
 
-def _parse_header(head: bytes, limits: Limits) -> _Header | None:
+def _parse_header(head: bytes, limits: Limits) -> Header | None:
     """Parse the segments up to and with the scan header of an image of one sequential scan.
 
     None if it is an image of another kind.
@@ -357,7 +361,7 @@ def _parse_header(head: bytes, limits: Limits) -> _Header | None:
         components[index] = (first, rows, columns, table, (factors.h, factors.v))
         first += rows * columns
     job += [0] * (sequential.JOB_FIELDS - len(job))
-    return _Header(
+    return Header(
         frame,
         plan,
         intervals,
@@ -384,27 +388,20 @@ def _read_alone(content: bytes, source: str, options: _Options) -> JpegCoefficie
     return read_by_scans(*arguments, salvage=True)
 
 
-def _decode(pending: list[_Pending], options: _Options) -> list[JpegCoefficients | Exception]:
+def _decode(pending: list[Pending], options: _Options) -> list[JpegCoefficients | Exception]:
     if not pending:
         return []
     frequencies = options.num_frequencies
-    jobs = np.array([one.header.job for one in pending])
-    ends = np.cumsum([len(one.content) for one in pending])
+    data, jobs = join_scans(pending)
     firsts = np.cumsum([0, *(one.header.plan.blocks for one in pending)])
-    jobs[:, sequential.END] = ends
-    jobs[:, sequential.START] = [one.start for one in pending]
-    jobs[1:, sequential.START] += ends[:-1]
-    offsets = jobs[:, _OFFSETS]
+    offsets = jobs[:, OFFSETS]
     offsets += firsts[:-1, np.newaxis]
     offsets *= frequencies
     out = arena.allocate(int(firsts[-1]) * frequencies).reshape(-1, frequencies)
-    data = np.frombuffer(b"".join([one.content for one in pending]), np.uint8)
-    results = np.empty((2, len(pending)), np.int64)
-    sequential.decode_scans(data, jobs, frequencies, out.reshape(-1), *results)
+    statuses, ends = np.empty((2, len(pending)), np.int64)
+    sequential.decode_scans(data, jobs, frequencies, out.reshape(-1), statuses, ends)
 
-    statuses, positions = results
-    redefined = data[np.minimum(positions + 1, data.size - 1)] == markers.DNL
-    taken = ((statuses == scan.OK) & ~redefined).tolist()
+    taken = find_whole(data, statuses, ends).tolist()
     images = []
     for one, first, is_taken in zip(pending, firsts.tolist(), taken):
         if is_taken:
@@ -419,7 +416,37 @@ def _decode(pending: list[_Pending], options: _Options) -> list[JpegCoefficients
     return images
 
 
-def _make_image(header: _Header, frequencies: int, out: np.ndarray, first: int) -> JpegCoefficients:
+def find_scan(content: bytes) -> Pending | None:
+    """Return an image of one sequential scan that is in order so far; None: read_coefficients().
+
+    For who decodes many by sequential.decode_on(): join_scans() makes its arguments, find_whole()
+    judges what it gave.
+    """
+    return _parse(content, "", _DEFAULTS)
+
+
+def join_scans(pending: Sequence[Pending]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the files, uint8 [bytes], and the jobs of sequential.decode_scans().
+
+    OFFSET is in blocks from the image's first one.
+    """
+    _announce_kernels()
+    jobs = np.array([one.header.job for one in pending])
+    ends = np.cumsum([len(one.content) for one in pending])
+    jobs[:, sequential.END] = ends
+    jobs[:, sequential.START] = [one.start for one in pending]
+    jobs[1:, sequential.START] += ends[:-1]
+    return np.frombuffer(b"".join([one.content for one in pending]), np.uint8), jobs
+
+
+def find_whole(data: np.ndarray, statuses: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return bool [scans]: which were decoded and are the whole of what their header announces."""
+    # DNL may say another height than the frame header (T.81 B.2.5).
+    redefined = data[np.minimum(ends + 1, data.size - 1)] == markers.DNL
+    return (statuses == scan.OK) & ~redefined
+
+
+def _make_image(header: Header, frequencies: int, out: np.ndarray, first: int) -> JpegCoefficients:
     """Return the image whose blocks begin with that one of out, int16 [blocks, frequencies]."""
     components = []
     for start, rows, columns, table, sampling in header.components:

@@ -497,24 +497,63 @@ def decode_scans(
             ignored.
         ends: int64 [scans], filled: where in data the marker after the scan stands.
     """
+    workspace = make_workspace(jobs)
+    number = 0
+    while True:
+        number, one, other = decode_on(
+            data, jobs, number, frequencies, out, out, statuses, ends, workspace
+        )
+        if one < 0 and other < 0:
+            return
+
+
+@njit(cache=True, nogil=True)
+def make_workspace(jobs):  # noqa: ANN001, ANN201
+    """Return the memory that decode_on() needs for these jobs; their scans are yet to begin."""
     longest = 0
     most_intervals = 0
     for number in range(jobs.shape[0]):
         longest = max(longest, jobs[number, END] - jobs[number, START])
         most_intervals = max(most_intervals, jobs[number, INTERVALS])
     size = longest + max(UNSTUFF_PADDING, _PADDING_BYTES)
-    stream, stream2 = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-    starts, starts2 = np.empty(most_intervals + 1, np.int64), np.empty(most_intervals + 1, np.int64)
-    sequence = np.empty(2 * (_CAPACITY + 1), np.uint64)
-    sequence2 = np.empty(2 * (_CAPACITY + 1), np.uint64)
-    buffer = np.empty(64 * _CAPACITY, np.int16)
-    buffer2 = np.empty(64 * _CAPACITY, np.int16)
-    predictions = np.zeros(MAX_COMPONENTS, np.int64)
-    predictions2 = np.zeros(MAX_COMPONENTS, np.int64)
-    state, state2 = np.empty(_STATE_FIELDS, np.int64), np.empty(_STATE_FIELDS, np.int64)
-    state[_JOB] = state2[_JOB] = -1
-    number = 0
-    while True:
+    return _make_lane(size, most_intervals), _make_lane(size, most_intervals)
+
+
+@njit(cache=True, nogil=True)
+def _make_lane(size, most_intervals):  # noqa: ANN001, ANN202
+    """Return state, predictions, stream, starts, sequence, buffer of one of two scans."""
+    state = np.empty(_STATE_FIELDS, np.int64)
+    state[_JOB] = -1
+    return (
+        state,
+        np.zeros(MAX_COMPONENTS, np.int64),
+        np.zeros(size, np.uint8),
+        np.empty(most_intervals + 1, np.int64),
+        np.empty(2 * (_CAPACITY + 1), np.uint64),
+        np.empty(64 * _CAPACITY, np.int16),
+    )
+
+
+@njit(cache=True, nogil=True)
+def decode_on(data, jobs, number, frequencies, out, out2, statuses, ends, workspace):  # noqa: ANN001, ANN201
+    """Decode until a scan ends, which may be both at once.
+
+    Args:
+        data, jobs, frequencies, statuses, ends: as of decode_scans().
+        number: of the first job that has not begun.
+        out, out2: as out of decode_scans(): what the first and the second of two scans fill that
+            are decoded in turns. A scan that ended makes room for the next one at the next call.
+        workspace: what make_workspace() gave for these jobs, and the calls before left in it.
+
+    Returns:
+        The number again, and of each of the two the job that ended, or -1. Once both are -1, there
+        is none left. Of a job that is declined before it begins, only its status tells.
+    """
+    lane, lane2 = workspace
+    state, predictions, stream, starts, sequence, buffer = lane
+    state2, predictions2, stream2, starts2, sequence2, buffer2 = lane2
+    ended = ended2 = -1
+    while ended < 0 and ended2 < 0:
         while state[_JOB] < 0 and number < jobs.shape[0]:
             statuses[number] = DECLINED
             _start(data, jobs, ends, number, state, stream, starts, sequence, buffer, predictions)
@@ -526,7 +565,7 @@ def decode_scans(
             )
             number += 1
         if state[_JOB] < 0 and state2[_JOB] < 0:
-            return
+            break
         both = False
         if state[_JOB] >= 0 and state2[_JOB] >= 0:
             job, job2 = jobs[state[_JOB]], jobs[state2[_JOB]]
@@ -566,14 +605,17 @@ def decode_scans(
             job = jobs[state[_JOB]]
             status = _advance(job, state, starts, buffer, predictions, frequencies, out)
             if status != GOING_ON:
-                statuses[state[_JOB]] = status
+                ended = state[_JOB]
+                statuses[ended] = status
                 state[_JOB] = -1
         if state2[_JOB] >= 0:
             job = jobs[state2[_JOB]]
-            status = _advance(job, state2, starts2, buffer2, predictions2, frequencies, out)
+            status = _advance(job, state2, starts2, buffer2, predictions2, frequencies, out2)
             if status != GOING_ON:
-                statuses[state2[_JOB]] = status
+                ended2 = state2[_JOB]
+                statuses[ended2] = status
                 state2[_JOB] = -1
+    return number, ended, ended2
 
 
 @inlined

@@ -122,9 +122,9 @@ def test_what_cannot_be_written_is_one_line(capsys, tmp_path, folder, monkeypatc
 @pytest.mark.parametrize(
     "place",
     [
-        "jpegkeras.batch_transcoding.read_batch",
+        "jpegkeras.batch_transcoding.read_packed",
         "jpegkeras.batch_transcoding.transcode",
-        "preprocess.shards.pack_image",
+        "jpegkeras.batch_transcoding.pack_image",
         "preprocess.shards.serialize_packed",
     ],
 )
@@ -133,8 +133,8 @@ def test_a_lack_of_memory_is_one_line(capsys, tmp_path, folder, monkeypatch, pla
         raise MemoryError("Unable to allocate 3 GiB")
 
     monkeypatch.setattr(place, fail)
-    # With a quality each file is transcoded on its own.
-    how = ["--quality=70"] if place.endswith("transcode") else []
+    # With a quality each file is transcoded and packed on its own.
+    how = ["--quality=70"] if place.endswith(("transcode", "pack_image")) else []
     line = error_of(capsys, f"--input_dir={folder}", f"--output_dir={tmp_path}/out", *how)
     assert "memory ran out (Unable to allocate 3 GiB)" in line
     assert "fewer --workers" in line and "same command again" in line

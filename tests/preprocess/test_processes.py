@@ -35,12 +35,12 @@ from tests.preprocess.helpers import (
 KILLED_AT_THE_8TH = """
 import itertools, os, signal
 from preprocess import shards
-original, count = shards.pack_image, itertools.count(1)
-def pack_image(*arguments):
+original, count = shards.serialize_packed, itertools.count(1)
+def serialize_packed(*arguments, **options):
     if next(count) == 8:
         os.kill(os.getpid(), signal.SIGKILL)
-    return original(*arguments)
-shards.pack_image = pack_image
+    return original(*arguments, **options)
+shards.serialize_packed = serialize_packed
 """
 
 
