@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from absl import flags, logging
 
 from jpegkeras import command_line
-from jpegkeras.config import PRESETS, SCHEDULES, STRATEGIES, TASKS, make_config
+from jpegkeras.config import CHOICES, PRESETS, make_config
 from jpegkeras.errors import InputError
+from jpegkeras.preemption import PreemptedError
 from jpegkeras.quiet import quiet_tensorflow
 
 MODES = ("train", "evaluate", "export", "predict")
@@ -26,6 +27,20 @@ _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of shards that preprocess.main has made (train, evaluate)."
 )
 _PRESET = flags.DEFINE_enum("preset", "paper", list(PRESETS), "Settings to start from (train).")
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Try everything that training does, a few steps of it, and keep nothing."
+)
+_BENCHMARK_STEPS = flags.DEFINE_integer(
+    "benchmark_steps", None, "Instead of training, time so many steps: input, step, and both."
+)
+_PROFILE_STEPS = flags.DEFINE_string(
+    "profile_steps", None, "FIRST:LAST: steps to record for TensorBoard's profiler (train)."
+)
+_INIT_FROM = flags.DEFINE_string(
+    "init_from",
+    None,
+    "Weights to start from: an RGB ResNet-50 as .keras, .h5 or .weights.h5, or 'imagenet' (train).",
+)
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A checkpoint's path, or 'best'; by default the latest of --workdir."
 )
@@ -60,12 +75,13 @@ def _override(define: Callable, name: str, text: str, *choices: Sequence[str]) -
 _INTEGERS = {
     "num_frequencies": "Frequencies a component, 1 to 64; 32 and 16 are the paper's FBS.",
     "image_size": "Side of the crop in pixels, a multiple of 16 (of 8 for 4:4:4).",
-    "batch_size": "Images a step, over all devices.",
+    "batch_size": "Images a step, over all devices of all hosts.",
     "epochs": "Passes over the training split.",
     "decay_every_epochs": "With the schedule of steps: epochs between two decays.",
     "shuffle_buffer": "Records to shuffle among.",
     "checkpoint_every_steps": "Steps between checkpoints, besides one an epoch.",
     "keep_checkpoints": "Latest checkpoints to keep, besides the best.",
+    "log_every_steps": "Steps between two looks at the loss; each waits for the devices.",
     "logical_cpus": "With mirrored on a machine without GPU: devices to pretend.",
     "seed": "Seed of weights, order, crops and flips.",
 }
@@ -73,17 +89,32 @@ _NUMBERS = {
     "learning_rate": "Initial learning rate of SGD.",
     "momentum": "Momentum of SGD.",
     "decay_factor": "What a decay multiplies the learning rate by.",
-    "weight_decay": "Decoupled weight decay.",
+    "warmup_epochs": "Epochs in which the learning rate rises from 0.",
+    "weight_decay": "Decoupled weight decay, not of biases and batch normalisation.",
+    "clip_norm": "Largest global norm of the gradients; 0: any.",
+    "label_smoothing": "Share of the target that is spread over all classes.",
+    "ema_decay": "Evaluate a moving average of the weights with this decay; 0: the weights.",
     "batch_norm_momentum": "Momentum of the batch normalisation's moving statistics.",
 }
 _SWITCHES = {
     "zero_init_residual": "Start each block as its shortcut alone: short runs learn sooner.",
-    "augment": "Random crops and flips, else central crops.",
+    "overfit_one_batch": "Train on the first batch again and again: the loss must go to 0.",
+    "jit": "Compile the step with XLA; on one device.",
+    "deterministic": "On GPUs, only operations that give the same result each time.",
 }
 _CHOICES = {
-    "task": (TASKS, "Which labels to learn."),
-    "schedule": (SCHEDULES, "How the learning rate falls: in steps or as a cosine."),
-    "strategy": (STRATEGIES, "mirrored: all GPUs; auto: mirrored from two GPUs on."),
+    "task": "Which labels to learn.",
+    "augment": "none: central crops; paper: random crops and flips; strong: see the docs.",
+    "schedule": "How the learning rate falls: in steps or as a cosine.",
+    "precision": "Of the activations; bfloat16 and float16 keep the weights in float32.",
+    "strategy": (
+        "mirrored: all GPUs of this host; auto: that from two GPUs on; multiworker: all GPUs of "
+        "the hosts in TF_CONFIG."
+    ),
+    "input_sharding": (
+        "With several hosts: exact reads every shard on each, and batches are those of one host; "
+        "files reads a share of the shards on each."
+    ),
 }
 # Each overrides the preset; none has a default of its own.
 _OVERRIDES = {
@@ -92,8 +123,8 @@ _OVERRIDES = {
     **{name: _override(flags.DEFINE_float, name, text) for name, text in _NUMBERS.items()},
     **{name: _override(flags.DEFINE_bool, name, text) for name, text in _SWITCHES.items()},
     **{
-        name: _override(flags.DEFINE_enum, name, text, choices)
-        for name, (choices, text) in _CHOICES.items()
+        name: _override(flags.DEFINE_enum, name, text, CHOICES[name])
+        for name, text in _CHOICES.items()
     },
 }
 
@@ -109,6 +140,9 @@ def main(argv: list[str]) -> int:
         return _run(_MODE.value)
     except (InputError, OSError) as error:
         return _fail(str(error))
+    except PreemptedError as error:
+        # As the shell tells of a process that a SIGTERM has ended.
+        return _fail(f"{error}; the same command continues from there.", status=143)
     except KeyboardInterrupt:
         hint = "; the same command continues from the last checkpoint, if there is one"
         return _fail(f"interrupted{hint if _MODE.value == 'train' else ''}.", status=130)
@@ -126,8 +160,20 @@ def _run(mode: str) -> int:
     with quiet_tensorflow():
         from jpegkeras import commands
 
+    if mode == "train" and _DRY_RUN.value:
+        commands.run_dry(config, _DATA_DIR.value, _WORKDIR.value)
+        return 0
+    if mode == "train" and _BENCHMARK_STEPS.value is not None:
+        commands.run_benchmark(config, _DATA_DIR.value, _WORKDIR.value, _BENCHMARK_STEPS.value)
+        return 0
     if mode == "train":
-        commands.run_train(config, _DATA_DIR.value, _WORKDIR.value)
+        commands.run_train(
+            config,
+            _DATA_DIR.value,
+            _WORKDIR.value,
+            init_from=_INIT_FROM.value,
+            profile_steps=_PROFILE_STEPS.value,
+        )
         return 0
     chosen = {"checkpoint": _CHECKPOINT.value, "expected": overrides}
     if mode == "evaluate":
@@ -149,11 +195,13 @@ def _run(mode: str) -> int:
 
 # Flags that a mode would leave unused, so that giving them is a mistake.
 _NETWORK = {"model", "num_frequencies", "image_size", "task"}
+_TRAINING = {"dry_run", "benchmark_steps", "profile_steps", "init_from"}
+_TRAINING |= _OVERRIDES.keys() - _NETWORK
 _UNUSED = {
     "train": {"checkpoint", "split", "output", "min_top1", "export_dir", "images"},
-    "evaluate": {"export_dir", "images"} | (_OVERRIDES.keys() - _NETWORK),
-    "export": {"split", "output", "min_top1", "images"} | (_OVERRIDES.keys() - _NETWORK),
-    "predict": {"split", "min_top1", "export_dir"} | (_OVERRIDES.keys() - _NETWORK),
+    "evaluate": {"export_dir", "images"} | _TRAINING,
+    "export": {"split", "output", "min_top1", "images"} | _TRAINING,
+    "predict": {"split", "min_top1", "export_dir"} | _TRAINING,
 }
 
 

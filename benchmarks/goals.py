@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.peers import REFERENCE, our_key
 
 STARTUP_SECONDS = 1.0
+PIPELINE_BYTES = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,11 @@ STANDARD = (
     Goal("n=64 / simplejpeg", _WHOLE, "simplejpeg", 1.0),
     *_ALWAYS,
 )
+PIPELINE = (
+    Goal("n=16, uncompressed / RGB", "n=16, none: inputs", "rgb", 4.0),
+    Goal("n=64, uncompressed / RGB", "n=64, none: inputs", "rgb", 1.5),
+    Goal("n=16, gzip / RGB", "n=16, gzip: inputs", "rgb", 1.5),
+)
 AS_FOUND = (Goal("files as found, n=64 / libjpeg-turbo", _WHOLE, REFERENCE, 1.3), *_ALWAYS)
 
 
@@ -66,6 +72,13 @@ def judge_startup(seconds: float) -> Verdict:
     limit = f"at most {STARTUP_SECONDS:g} s"
     met = seconds <= STARTUP_SECONDS
     return Verdict("seconds from process start to first image", limit, seconds, met)
+
+
+def judge_bytes(size: float, rgb_size: float) -> Verdict:
+    """Return the verdict on the bytes of an image that the device is sent, n = 16."""
+    share = size / rgb_size
+    limit = f"at most {PIPELINE_BYTES:g}"
+    return Verdict("n=16: bytes to the device / RGB", limit, share, share <= PIPELINE_BYTES)
 
 
 def _judge(goal: Goal, rows: Mapping[str, Mapping[str, Any]]) -> Verdict:

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from jpegkeras.checkpoints import find_checkpoint, read_description, restore_network
 from jpegkeras.config import TrainConfig
-from jpegkeras.dataset_info import find_damaged_shards, load_dataset_info
+from jpegkeras.dataset_info import find_damage, load_dataset_info
 from jpegkeras.description import NetworkDescription
 from jpegkeras.distribution import make_strategy
 from jpegkeras.errors import InputError
@@ -29,23 +29,52 @@ from jpegkeras.input_pipeline import Source, evaluation_batches
 from jpegkeras.prediction import Prediction, predict_file
 from jpegkeras.run_log import print_line
 from jpegkeras.training import train
+from jpegkeras.trials import benchmark, dry_run
 
 # Where the network is given by a checkpoint, a flag may confirm these but not change them.
 _OF_THE_NETWORK = ("model", "num_frequencies", "image_size", "task")
+# What TensorFlow says of records that are damaged, too few, missing, or not as dataset.json says.
+_RECORD_ERRORS = (
+    tf.errors.DataLossError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.NotFoundError,
+    tf.errors.InvalidArgumentError,
+)
 
 
-def run_train(config: TrainConfig, data_dir: str, workdir: str) -> None:
+def run_train(
+    config: TrainConfig,
+    data_dir: str,
+    workdir: str,
+    *,
+    init_from: str | None = None,
+    profile_steps: str | None = None,
+) -> None:
     """Trains, or continues, and prints where everything lies."""
     console = rich.console.Console()
     with _naming_damaged_shards(data_dir):
-        result = train(config, data_dir, workdir, console)
+        result = train(
+            config, data_dir, workdir, console, init_from=init_from, profile_steps=profile_steps
+        )
     print_line(
         console,
         f"step {result.step}: test top-1 {result.evaluation.top1:.2%}\n"
         f"checkpoint {result.checkpoint}\n"
-        f"log {pathlib.Path(workdir) / 'log.csv'}\n"
+        f"log {pathlib.Path(workdir) / 'log.csv'}, curves {pathlib.Path(workdir) / 'curves.png'}\n"
         f"next: python train_main.py --mode=evaluate --data_dir={data_dir} --workdir={workdir}",
     )
+
+
+def run_dry(config: TrainConfig, data_dir: str, workdir: str) -> None:
+    """Tries what training does."""
+    with _naming_damaged_shards(data_dir):
+        dry_run(config, data_dir, workdir, rich.console.Console())
+
+
+def run_benchmark(config: TrainConfig, data_dir: str, workdir: str, steps: int) -> None:
+    """Times steps of training."""
+    with _naming_damaged_shards(data_dir):
+        benchmark(config, data_dir, workdir, steps, rich.console.Console())
 
 
 def run_evaluate(
@@ -179,14 +208,15 @@ def _naming_damaged_shards(data_dir: str) -> Iterator[None]:
     """Makes TensorFlow's errors about damaged and missing records one that names the shard."""
     try:
         yield
-    except (tf.errors.DataLossError, tf.errors.FailedPreconditionError) as error:
-        damaged = find_damaged_shards(data_dir, load_dataset_info(data_dir))
-        if not damaged:
+    except _RECORD_ERRORS as error:
+        damage = find_damage(data_dir, load_dataset_info(data_dir))
+        said = re.search(r"the record of .*", error.message)
+        if not damage and said is None:
             raise
+        what = "; ".join(damage) or said.group().rstrip("]")
         raise InputError(
-            f"{data_dir}: {', '.join(damaged)} cannot be read: not what the preprocessing wrote "
-            f"({_without_nodes(error.message)}). Restore it, or run the preprocessing again with "
-            "--overwrite."
+            f"{data_dir}: {what}. The data set is not what the preprocessing wrote: restore it, or "
+            "run the preprocessing again with --overwrite."
         ) from error
 
 
@@ -206,11 +236,6 @@ def _bar(console: rich.console.Console, records: int) -> Iterator[Callable[[int]
     ) as bar:
         task = bar.add_task("", total=records)
         yield lambda count: bar.advance(task, count)
-
-
-def _without_nodes(message: str) -> str:
-    """Returns the first line of TensorFlow's message without the names of its graph's nodes."""
-    return re.sub(r"\{\{.*?\}\}|\[Op:.*", "", message.splitlines()[0]).strip()
 
 
 def _check_classes(

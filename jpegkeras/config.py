@@ -11,18 +11,22 @@ import math
 
 from jpegkeras.errors import InputError
 
-STRATEGIES = ("auto", "none", "mirrored")
+STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 SCHEDULES = ("steps", "cosine")
 TASKS = ("fine", "coarse")
+AUGMENTATIONS = ("none", "paper", "strong")
+PRECISIONS = ("float32", "bfloat16", "float16")
+SHARDINGS = ("exact", "files")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides how a network is trained. Raises InputError for a value out of range.
 
-    Sizes are in pixels; `batch_size` is over all devices together. With the schedule "steps" the
-    learning rate is multiplied by `decay_factor` every `decay_every_epochs` epochs; with "cosine"
-    it falls to 0 along half a cosine over all steps.
+    Sizes are in pixels; `batch_size` is over all devices of all hosts together. With the schedule
+    "steps" the learning rate is multiplied by `decay_factor` every `decay_every_epochs` epochs;
+    with "cosine" it falls to 0 along half a cosine over all steps. During the first `warmup_epochs`
+    it is that, times a factor that rises linearly to 1. `clip_norm` and `ema_decay` are off at 0.
     """
 
     model: str = "resnet50_dct"
@@ -36,13 +40,23 @@ class TrainConfig:
     schedule: str = "steps"
     decay_every_epochs: int = 30
     decay_factor: float = 0.1
+    warmup_epochs: float = 0.0
     weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
     batch_norm_momentum: float = 0.99
     zero_init_residual: bool = False
-    augment: bool = True
+    augment: str = "paper"
     shuffle_buffer: int = 4096
+    input_sharding: str = "exact"
+    overfit_one_batch: bool = False
+    precision: str = "float32"
+    jit: bool = False
+    deterministic: bool = True
     checkpoint_every_steps: int = 1000
     keep_checkpoints: int = 2
+    log_every_steps: int = 10
     strategy: str = "auto"
     logical_cpus: int = 1
     seed: int = 0
@@ -57,15 +71,15 @@ class TrainConfig:
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise InputError(f"--{name} must be above 0; got {getattr(self, name)}.")
-        for name in ("momentum", "batch_norm_momentum"):
+        for name in _BELOW_1:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name} must be from 0 to below 1; got {getattr(self, name)}.")
-        if self.weight_decay < 0:
-            raise InputError(f"--weight_decay must not be negative; got {self.weight_decay}.")
+        for name in ("weight_decay", "clip_norm", "warmup_epochs"):
+            if getattr(self, name) < 0:
+                raise InputError(f"--{name} must not be negative; got {getattr(self, name)}.")
         if self.num_frequencies > 64:
             raise InputError(f"--num_frequencies must be from 1 to 64; got {self.num_frequencies}.")
-        enums = (("strategy", STRATEGIES), ("task", TASKS), ("schedule", SCHEDULES))
-        for name, allowed in enums:
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(
                     f"--{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}."
@@ -83,8 +97,20 @@ _POSITIVE = (
     "shuffle_buffer",
     "checkpoint_every_steps",
     "keep_checkpoints",
+    "log_every_steps",
     "logical_cpus",
 )
+_BELOW_1 = ("momentum", "batch_norm_momentum", "label_smoothing", "ema_decay")
+
+#: The fields that take one of a few values, and these.
+CHOICES = {
+    "strategy": STRATEGIES,
+    "task": TASKS,
+    "schedule": SCHEDULES,
+    "augment": AUGMENTATIONS,
+    "precision": PRECISIONS,
+    "input_sharding": SHARDINGS,
+}
 
 PRESETS = {
     # The recipe of the ICIP 2020 paper (slide "Implementation Details"). Nobody has run it with

@@ -15,6 +15,7 @@ from jpegkeras.dataset_checks import ContentError, check_content
 from jpegkeras.errors import InputError
 from jpegkeras.files import file_crc32c, write_text
 from jpegkeras.record_format import SCHEMA_VERSION
+from jpegkeras.tfrecord_files import read_tfrecords
 
 FILE_NAME = "dataset.json"
 COMPRESSIONS = {"gzip": "GZIP", "none": ""}
@@ -151,13 +152,43 @@ def check_shards(info: DatasetInfo, directory: str | os.PathLike, names: Iterabl
 
 
 def find_damaged_shards(directory: str | os.PathLike, info: DatasetInfo) -> list[str]:
-    """Returns the file names of the shards whose CRC-32C is not that of `dataset.json`."""
+    """Returns the names of the shards that are missing or whose CRC-32C is another one."""
     shards = [shard for split in info.splits.values() for shard in split.shards]
+    paths = [pathlib.Path(directory) / shard.file for shard in shards]
     return [
         shard.file
-        for shard in shards
-        if file_crc32c(pathlib.Path(directory) / shard.file) != shard.crc32c
+        for shard, path in zip(shards, paths)
+        if not path.exists() or file_crc32c(path) != shard.crc32c
     ]
+
+
+def find_damage(directory: str | os.PathLike, info: DatasetInfo) -> list[str]:
+    """Returns a line for each damaged shard: its file name, the record, and what is wrong with it.
+
+    Reads every shard for its CRC-32C, and the damaged ones record by record. Raises OSError for one
+    that is there and cannot be read.
+    """
+    damaged = find_damaged_shards(directory, info)
+    shards = [shard for split in info.splits.values() for shard in split.shards]
+    return [
+        f"{shard.file}: {_describe_damage(pathlib.Path(directory) / shard.file, shard, info)}"
+        for shard in shards
+        if shard.file in damaged
+    ]
+
+
+def _describe_damage(path: pathlib.Path, shard: ShardInfo, info: DatasetInfo) -> str:
+    if not path.exists():
+        return "it is missing"
+    count = 0
+    try:
+        for _ in read_tfrecords(path, info.compression):
+            count += 1
+    except InputError as error:
+        return str(error).replace(f"{path}: ", "").rstrip(".")
+    if count != shard.records:
+        return f"it ends after {count} of {shard.records} records"
+    return "its records can be read, but they are not those that were written"
 
 
 def _parse_json(text: bytes) -> Any:  # noqa: ANN401

@@ -1,21 +1,78 @@
-"""Which devices a run uses."""
+"""Which devices, of which hosts, a run uses."""
 
 from __future__ import annotations
+
+import dataclasses
+import json
+import os
 
 import tensorflow as tf
 
 from jpegkeras.errors import InputError
 
+_TF_CONFIG = "TF_CONFIG"
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """The processes of a run, one a host, and which of them this one is. Host 0 writes."""
+
+    count: int = 1
+    index: int = 0
+
+    @property
+    def writes(self) -> bool:
+        """Whether this host writes what a run leaves."""
+        return self.index == 0
+
+
+def find_hosts(strategy: str) -> Hosts:
+    """Returns the hosts that TF_CONFIG names, if the strategy is "multiworker".
+
+    Raises InputError where TF_CONFIG is missing or does not make sense.
+    """
+    if strategy != "multiworker":
+        return Hosts()
+    example = (
+        'for example {"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": '
+        '{"type": "worker", "index": 0}}'
+    )
+    text = os.environ.get(_TF_CONFIG)
+    if not text:
+        raise InputError(
+            f"--strategy=multiworker needs the environment variable {_TF_CONFIG} on every host, "
+            f"{example}."
+        )
+    try:
+        content = json.loads(text)
+        cluster, task = content["cluster"], content["task"]
+        addresses = [*cluster.get("chief", []), *cluster["worker"]]
+        index = int(task["index"])
+        if task["type"] == "worker":
+            index += len(cluster.get("chief", []))
+        elif task["type"] != "chief":
+            raise ValueError(f"a task of type {task['type']!r} does not train")
+        if not 0 <= index < len(addresses):
+            raise ValueError(f"there is no {task['type']} {task['index']}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{_TF_CONFIG} cannot be used ({error}): {text}. It must be JSON, {example}."
+        ) from error
+    return Hosts(len(addresses), index)
+
 
 def make_strategy(name: str, logical_cpus: int = 1) -> tf.distribute.Strategy:
     """Returns a strategy: "none", "mirrored" over all GPUs, "auto": mirrored from two GPUs on.
 
-    Without GPUs "mirrored" runs over `logical_cpus` slices of the CPU, which shares no work out but
-    shows that a run on several devices is right. They must be asked for before TensorFlow has
-    started its devices; raises InputError where that is too late.
+    "multiworker": all GPUs of all hosts in TF_CONFIG; it waits until they are all there. Without
+    GPUs "mirrored" runs over `logical_cpus` slices of the CPU, which shares no work out but shows
+    that a run on several devices is right. Devices and hosts must be asked for before TensorFlow
+    has started; raises InputError where that is too late.
     """
     if logical_cpus > 1:
         _split_cpu(logical_cpus)
+    if name == "multiworker":
+        return _make_multiworker()
     gpus = tf.config.list_logical_devices("GPU")
     if name == "none" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
@@ -31,6 +88,15 @@ def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
             f"--batch_size={batch_size} cannot be shared equally by {replicas} devices; "
             f"take {batch_size // replicas * replicas or replicas}."
         )
+
+
+def _make_multiworker() -> tf.distribute.Strategy:
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise InputError(
+            f"--strategy=multiworker comes too late in this process: {error}"
+        ) from error
 
 
 def _split_cpu(count: int) -> None:

@@ -76,19 +76,20 @@ class Evaluation:
 class Evaluator:
     """Evaluates one model, again and again, with one traced step.
 
-    `batches` (see `evaluation_batches`) must all be of one size that the strategy's replicas can
-    share.
+    `batches` (see `evaluation_batches`), distributed if there are several replicas, must all be of
+    one size. Every host gets the counts of all.
     """
 
     def __init__(
         self, model: keras.Model, num_classes: int, strategy: tf.distribute.Strategy
     ) -> None:
         self._num_classes = num_classes
-        self._strategy = strategy
         self._step = _make_step(model, min(TOP_K, num_classes), strategy)
 
     def evaluate(
-        self, batches: tf.data.Dataset, report: Callable[[int], None] | None = None
+        self,
+        batches: tf.data.Dataset | tf.distribute.DistributedDataset,
+        report: Callable[[int], None] | None = None,
     ) -> Evaluation:
         """Returns the counts over all batches; items of weight 0 are left out.
 
@@ -97,7 +98,7 @@ class Evaluator:
         confusion = np.zeros((self._num_classes, self._num_classes), np.int64)
         hits = np.zeros(self._num_classes, np.int64)
         loss_sum = 0.0
-        for features, labels, weights in self._strategy.experimental_distribute_dataset(batches):
+        for features, labels, weights in batches:
             results = self._step(features, labels, weights)
             labels, predicted, hit, losses, weights = (value.numpy() for value in results)
             real = weights > 0

@@ -207,7 +207,7 @@ def _resample_strip(
 
     grid = (down.groups, down.average, across.groups, across.average, _FREQUENCIES)
     groups = blocks.reshape(grid).swapaxes(1, 2).reshape(down.groups * across.groups, -1)
-    mapped = groups @ _block_map(down.average, down.repeat, across.average, across.repeat)
+    mapped = groups @ block_map(down.average, down.repeat, across.average, across.repeat)
     grid = (down.groups, across.groups, down.repeat, across.repeat, _FREQUENCIES)
     shape = (down.groups * down.repeat, across.groups * across.repeat, _FREQUENCIES)
     # Repeating can give one block more than the new plane has.
@@ -233,7 +233,7 @@ def _repeat_edge(blocks: np.ndarray, axis: int, size: int) -> None:
 
 
 @functools.cache
-def _block_map(down: int, down_repeat: int, across: int, across_repeat: int) -> np.ndarray:
+def block_map(down: int, down_repeat: int, across: int, across_repeat: int) -> np.ndarray:
     """[down × across × 64, down_repeat × across_repeat × 64], in zigzag order on both sides.
 
     A row of blocks (`down` × `across` of them, row by row) times this is the row of the blocks of

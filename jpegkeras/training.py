@@ -1,31 +1,31 @@
-"""The training loop: one device or several, from the start or from the last checkpoint."""
+"""The training loop: one device or many, of one host or several, from the start or a checkpoint."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Callable, Iterator
 
-import keras
 import numpy as np
 import rich.console
 import tensorflow as tf
 
+from jpegkeras import pretrained
 from jpegkeras.checkpoints import CheckpointStore
 from jpegkeras.config import TrainConfig
-from jpegkeras.dataset_info import load_dataset_info
-from jpegkeras.description import NetworkDescription, describe
-from jpegkeras.distribution import check_batch_size, make_strategy
 from jpegkeras.errors import InputError
 from jpegkeras.evaluation import Evaluation, Evaluator
 from jpegkeras.files import locked
-from jpegkeras.input_pipeline import Source, evaluation_batches, training_batches
-from jpegkeras.models import MODELS
-from jpegkeras.run_log import Progress, RateMeter, RunLog
+from jpegkeras.opening import draw_first_batch, show_summary
+from jpegkeras.preemption import PreemptedError, StopRequest, listening
+from jpegkeras.profiling import Profiler, parse_profile_steps
+from jpegkeras.run_facts import run_facts
+from jpegkeras.run_log import TENSORBOARD_FOLDER, Progress, RateMeter, RunLog
 from jpegkeras.run_settings import check_same_run, save_settings
-
-# Steps between two looks at the loss: each look waits for the device.
-_STEPS_PER_LOOK = 10
+from jpegkeras.train_step import StepSums
+from jpegkeras.training_setup import Setup, prepare
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,170 +42,305 @@ def train(
     data_dir: str | os.PathLike,
     workdir: str | os.PathLike,
     console: rich.console.Console | None = None,
+    *,
+    init_from: str | None = None,
+    profile_steps: str | None = None,
 ) -> TrainResult:
     """Trains a network on a data set, or continues the run that `workdir` holds.
 
     Leaves in `workdir`: `config.json`, `checkpoints/`, `best/` (highest top-1 on the test split),
-    `log.csv` and `tensorboard/`. Raises InputError for a data set, a configuration or a checkpoint
-    that do not fit together, and for a `workdir` whose run was begun with others.
+    `batch.png`, and what `RunLog` writes. Of several hosts the first one writes; all must see
+    `workdir`. A run that begins takes what fits of the weights of `init_from` (`pretrained`).
+    `profile_steps`: see `profiling`.
+
+    Raises InputError for a data set, a configuration or a checkpoint that do not fit together, for
+    a `workdir` whose run was begun with others, for a run that diverges, and where another host is
+    gone; PreemptedError after a SIGTERM, when everything is saved.
     """
     workdir = pathlib.Path(workdir)
-    if config.model not in MODELS:
-        raise InputError(f"--model must be one of {', '.join(MODELS)}; got {config.model!r}.")
-    info = load_dataset_info(data_dir)
-    source = Source(
-        pathlib.Path(data_dir), info, config.num_frequencies, config.image_size, config.task
-    )
-    if source.records("train") < config.batch_size:
-        raise InputError(
-            f"{data_dir}: {source.records('train')} training records do not fill one batch of "
-            f"--batch_size={config.batch_size}; lower it."
+    profiled = parse_profile_steps(profile_steps)
+    setup = prepare(config, data_dir)
+    writes = setup.hosts.writes
+    console = console or rich.console.Console()
+    if not writes:
+        console = rich.console.Console(quiet=True)
+    with contextlib.ExitStack() as stack:
+        if writes:
+            stack.enter_context(locked(workdir, "--workdir"))
+        request = stack.enter_context(listening())
+        stack.enter_context(_naming_lost_hosts(setup, workdir))
+        profiler = stack.enter_context(
+            Profiler(profiled, workdir / TENSORBOARD_FOLDER, console, enabled=writes)
         )
-    keras.utils.set_random_seed(config.seed)
-    strategy = make_strategy(config.strategy, config.logical_cpus)
-    check_batch_size(config.batch_size, strategy)
-    with locked(workdir, "--workdir"):
-        run = _Run(config, source, describe(config, info), strategy, workdir)
+        run = _Run(setup, workdir, console, request, profiler)
         restored = run.restore()
         if restored:
-            check_same_run(workdir, config, info)
+            check_same_run(workdir, config, setup.source.info)
             run.check_length()
-        save_settings(workdir, config, info)
-        return run.train(console or rich.console.Console(), restored)
+        elif init_from:
+            pretrained.init_from(setup.model, init_from, setup.description.class_names).print(
+                console
+            )
+            if setup.average is not None:
+                setup.average.restart()
+        if writes:
+            save_settings(workdir, config, setup.source.info)
+        return run.train(restored)
+
+
+@contextlib.contextmanager
+def _naming_lost_hosts(setup: Setup, workdir: pathlib.Path) -> Iterator[None]:
+    """Makes TensorFlow's errors about a host that no longer answers one line."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if setup.hosts.count == 1:
+            raise
+        latest = tf.train.latest_checkpoint(str(workdir / "checkpoints"))
+        raise InputError(
+            f"host {setup.hosts.index}: another host is gone ({error.message.splitlines()[0]}). "
+            "Start the same command on every host again: it continues from "
+            f"{latest or 'the beginning'}."
+        ) from error
+
+
+class DivergedError(InputError):
+    """The loss or the weights of a run are no numbers any more."""
+
+
+class _StoppedError(Exception):
+    """The stop request was seen in the middle of an evaluation."""
 
 
 class _Run:
-    """The state of one run: network, optimiser, position in the data, sums of the epoch."""
+    """The state of one run: its setup, position in the data, sums of the epoch."""
 
     def __init__(
         self,
-        config: TrainConfig,
-        source: Source,
-        description: NetworkDescription,
-        strategy: tf.distribute.Strategy,
+        setup: Setup,
         workdir: pathlib.Path,
+        console: rich.console.Console,
+        request: StopRequest,
+        profiler: Profiler,
     ) -> None:
-        self._config = config
-        self._source = source
-        self._strategy = strategy
-        self._steps_per_epoch = source.records("train") // config.batch_size
-        self._schedule = make_schedule(config, self._steps_per_epoch)
-        with strategy.scope():
-            self._model = description.build(
-                synchronized=strategy.num_replicas_in_sync > 1,
-                zero_init_residual=config.zero_init_residual,
-            )
-            self._optimizer = keras.optimizers.SGD(
-                self._schedule,
-                momentum=config.momentum,
-                weight_decay=config.weight_decay or None,
-            )
-            self._optimizer.build(self._model.trainable_variables)
+        self._setup = setup
+        self._profiler = profiler
+        self._config = setup.config
+        self._workdir = workdir
+        self._console = console
+        self._request = request
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        # Loss and right answers, summed over the epoch's images so far.
-        self._sums = tf.Variable(np.zeros(2), dtype=tf.float64, trainable=False)
+        self._evaluated = tf.Variable(0, dtype=tf.int64, trainable=False)
+        # `StepSums` of the epoch so far, and what they were at the last look.
+        self._sums = tf.Variable(np.zeros(4), dtype=tf.float64, trainable=False)
+        self._seen = tf.Variable(np.zeros(4), dtype=tf.float64, trainable=False)
         self._best_top1 = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
         self._store = CheckpointStore(
             workdir,
-            description,
-            self._model,
-            self._optimizer,
-            {"step": self._step, "sums": self._sums, "best_top1": self._best_top1},
-            keep=config.keep_checkpoints,
+            setup.description,
+            setup.model,
+            setup.optimizer,
+            {
+                "step": self._step,
+                "evaluated": self._evaluated,
+                "sums": self._sums,
+                "seen": self._seen,
+                "best_top1": self._best_top1,
+            },
+            keep=self._config.keep_checkpoints,
+            averaged=None if setup.average is None else setup.average.averaged,
+            writes=setup.hosts.writes,
         )
-        self._evaluator = Evaluator(self._model, len(description.class_names), strategy)
-        self._train_step = _make_train_step(
-            self._model, self._optimizer, strategy, config.batch_size
+        self._test_data = setup.evaluation_data("test")
+        self._evaluator = Evaluator(
+            setup.evaluated_model, len(setup.description.class_names), setup.strategy
         )
-        self._workdir = workdir
-
-    @property
-    def _total_steps(self) -> int:
-        return self._config.epochs * self._steps_per_epoch
 
     def restore(self) -> str | None:
         """Restores the latest checkpoint, if there is one; returns its path."""
-        return self._store.restore_latest()
+        restored = self._store.restore_latest()
+        self._check_hosts_agree()
+        return restored
 
     def check_length(self) -> None:
         """Raises InputError if the run has done more than it is now asked for."""
-        done = int(self._step.numpy()) // self._steps_per_epoch
+        done = int(self._step.numpy()) // self._setup.steps_per_epoch
         if done > self._config.epochs:
             raise InputError(
                 f"{self._workdir}: {done} epochs are done already; --epochs={self._config.epochs} "
                 "is fewer."
             )
 
-    def train(self, console: rich.console.Console, restored: str | None) -> TrainResult:
+    def train(self, restored: str | None) -> TrainResult:
+        """Trains to the end of the last epoch."""
+        setup = self._setup
         first = int(self._step.numpy())
-        log = RunLog(self._workdir, first)
         evaluation, checkpoint = None, restored
-        with Progress(console, self._total_steps, first) as progress:
+        with (
+            self._open_log(first) as log,
+            Progress(self._console, setup.total_steps, first) as progress,
+        ):
+            show_summary(setup, self._console, first)
             progress.print(self._opening_line(restored))
-            for epoch in range(first // self._steps_per_epoch, self._config.epochs):
-                rate = self._train_epoch(epoch, progress)
-                evaluation = self._evaluate()
+            for epoch in range(int(self._evaluated.numpy()), self._config.epochs):
+                rate = self._train_epoch(epoch, progress, log)
+                with progress.phase("evaluating"):
+                    evaluation = self._evaluate_or_stop()
                 self._keep_if_best(evaluation)
                 row = self._row(epoch, evaluation, rate)
                 log.add(row)
                 progress.print(_epoch_line(row, self._config.epochs))
-                self._sums.assign(np.zeros(2))
-                checkpoint = self._save(int(self._step.numpy()))
+                for sums in (self._sums, self._seen):
+                    sums.assign(np.zeros(4))
+                self._evaluated.assign(epoch + 1)
+                checkpoint = self._save()
         return TrainResult(int(self._step.numpy()), evaluation or self._evaluate(), checkpoint)
 
-    def _train_epoch(self, epoch: int, progress: Progress) -> float:
+    @contextlib.contextmanager
+    def _open_log(self, first: int) -> Iterator[RunLog]:
+        setup = self._setup
+        with RunLog(
+            self._workdir,
+            first,
+            facts=run_facts(setup),
+            title=f"{setup.model.name}, {setup.source.directory.resolve().name}",
+            console=self._console,
+            enabled=setup.hosts.writes,
+        ) as log:
+            try:
+                yield log
+            except DivergedError as error:
+                log.finish("diverged", str(error))
+                raise
+            except PreemptedError as error:
+                log.finish("interrupted", str(error))
+                raise
+
+    def _train_epoch(self, epoch: int, progress: Progress, log: RunLog) -> float:
         """Trains the rest of an epoch; returns images a second."""
+        config, setup = self._config, self._setup
+        end = (epoch + 1) * setup.steps_per_epoch
         step = int(self._step.numpy())
-        rate = RateMeter()
-        batches = training_batches(
-            self._source,
-            batch_size=self._config.batch_size,
-            epoch=epoch,
-            seed=self._config.seed,
-            augment=self._config.augment,
-            shuffle_buffer=self._config.shuffle_buffer,
-        ).skip(step - epoch * self._steps_per_epoch)
-        for features, labels in self._strategy.experimental_distribute_dataset(batches):
-            self._sums.assign_add(self._train_step(features, labels))
+        rate, since_look = RateMeter(), RateMeter()
+        if step == end:
+            return rate.value
+        data = setup.training_data(epoch, step - epoch * setup.steps_per_epoch)
+        for features, labels in data:
+            if step == 0:
+                draw_first_batch(setup, (features, labels), self._workdir)
+            self._profiler.before_step(step + 1)
+            asked = tf.constant(float(self._request.is_made))
+            self._sums.assign_add(setup.step(features, labels, self._step.value(), asked))
+            self._step.assign_add(1)
             step += 1
-            rate.add(self._config.batch_size)
+            self._profiler.after_step(step)
+            rate.add(config.batch_size)
+            since_look.add(config.batch_size)
             loss = None
-            last = step == (epoch + 1) * self._steps_per_epoch
-            if step % _STEPS_PER_LOOK == 0 or last:
-                loss = self._mean_loss(step, epoch)
-            progress.update(step, self._config.batch_size, loss)
+            if step % config.log_every_steps == 0 or step == end:
+                loss = self._check_loss()
+                log.add_look(self._look(epoch, since_look.value))
+                since_look = RateMeter()
+            progress.update(step, config.batch_size, loss)
+            self._stop_if_asked(looked=loss is not None)
             # The end of an epoch has a checkpoint of its own, after its evaluation.
-            if step % self._config.checkpoint_every_steps == 0 and not last:
-                self._mean_loss(step, epoch)
-                self._save(step)
-        self._step.assign(step)
+            if step % config.checkpoint_every_steps == 0 and step != end:
+                self._check_loss()
+                self._save()
         return rate.value
 
-    def _mean_loss(self, step: int, epoch: int) -> float:
-        images = (step - epoch * self._steps_per_epoch) * self._config.batch_size
-        loss = float(self._sums.numpy()[0]) / images
+    def _look(self, epoch: int, rate: float) -> dict[str, float]:
+        """Returns what happened since the last look."""
+        config, setup = self._config, self._setup
+        step = int(self._step.numpy())
+        begun = max(
+            (step - 1) // config.log_every_steps * config.log_every_steps,
+            epoch * setup.steps_per_epoch,
+        )
+        sums = StepSums(*(self._sums.numpy() - self._seen.numpy()))
+        self._seen.assign(self._sums)
+        images = (step - begun) * config.batch_size
+        row = {
+            "step": step,
+            "epoch": epoch + 1,
+            "learning_rate": float(setup.schedule(step - 1)),
+            "loss": float(sums.loss) / images,
+            "top1": float(sums.right) / images,
+            "images_per_second": round(rate, 1),
+        }
+        if setup.step.knows_norm:
+            replicas = setup.strategy.num_replicas_in_sync
+            row["gradient_norm"] = float(sums.norm) / replicas / (step - begun)
+        if config.precision == "float16":
+            row["loss_scale"] = float(setup.optimizer.dynamic_scale)
+        return row
+
+    def _check_loss(self) -> float:
+        """Returns the epoch's mean loss; waits for the devices. Raises DivergedError for NaN."""
+        step = int(self._step.numpy())
+        loss = StepSums(*self._sums.numpy()).loss
+        done = (step - 1) % self._setup.steps_per_epoch + 1
+        loss = float(loss) / (done * self._config.batch_size)
         if not np.isfinite(loss):
             raise self._diverged(f"the loss is {loss}", step)
         return loss
 
-    def _save(self, step: int) -> str:
+    def _stop_if_asked(self, *, looked: bool) -> None:
+        """Saves and raises PreemptedError once this host, or any of several, was asked to end.
+
+        Several hosts must save after the same step, so they act when they look, which all do at
+        the same steps.
+        """
+        if self._setup.hosts.count == 1:
+            asked = self._request.is_made
+        else:
+            asked = looked and StepSums(*self._sums.numpy()).stop > 0
+        if asked:
+            self._stop()
+
+    def _stop(self) -> None:
+        asked = StepSums(*self._sums.numpy()).stop
+        # Whoever continues was not asked.
+        self._sums.assign_sub([0.0, 0.0, asked, 0.0])
+        self._seen.assign_sub([0.0, 0.0, StepSums(*self._seen.numpy()).stop, 0.0])
+        raise PreemptedError(int(self._step.numpy()), self._save())
+
+    def _save(self) -> str:
         """Saves a checkpoint, but never one of a diverged network: it would replace a good one."""
+        step = int(self._step.numpy())
         # The loss of a step is that of the weights before it.
-        if not all(np.isfinite(weight).all() for weight in self._model.get_weights()):
+        if not all(np.isfinite(weight).all() for weight in self._setup.model.get_weights()):
             raise self._diverged("weights are not finite", step)
-        self._step.assign(step)
+        self._copy_statistics()
         return self._store.save(step)
 
-    def _diverged(self, what: str, step: int) -> InputError:
-        return InputError(
-            f"{what} between the steps {max(step - _STEPS_PER_LOOK, 0)} and {step}: the training "
-            f"has diverged. Begin again in another --workdir with a lower --learning_rate (now "
-            f"{self._config.learning_rate:g}); checkpoints in {self._workdir} are from before."
+    def _diverged(self, what: str, step: int) -> DivergedError:
+        latest = self._store.latest
+        good = f"The last good checkpoint is {latest}." if latest else "There is no checkpoint yet."
+        return DivergedError(
+            f"{what} between the steps {max(step - self._config.log_every_steps, 0)} and {step}: "
+            "the training has diverged. Begin again in another --workdir with a lower "
+            f"--learning_rate (now {self._config.learning_rate:g}) or with --clip_norm=1. {good}"
         )
 
-    def _evaluate(self) -> Evaluation:
-        batches = evaluation_batches(self._source, split="test", batch_size=self._config.batch_size)
-        return self._evaluator.evaluate(batches)
+    def _evaluate_or_stop(self) -> Evaluation:
+        def report(_: int) -> None:
+            if self._request.is_made and self._setup.hosts.count == 1:
+                raise _StoppedError
+
+        try:
+            return self._evaluate(report)
+        except _StoppedError:
+            self._stop()
+            raise
+
+    def _evaluate(self, report: Callable[[int], None] | None = None) -> Evaluation:
+        self._copy_statistics()
+        return self._evaluator.evaluate(self._test_data, report)
+
+    def _copy_statistics(self) -> None:
+        if self._setup.average is not None:
+            self._setup.average.copy_statistics()
 
     def _keep_if_best(self, evaluation: Evaluation) -> None:
         if np.isfinite(evaluation.loss) and evaluation.top1 > float(self._best_top1.numpy()):
@@ -214,28 +349,43 @@ class _Run:
 
     def _row(self, epoch: int, evaluation: Evaluation, rate: float) -> dict[str, float]:
         step = int(self._step.numpy())
-        images = self._steps_per_epoch * self._config.batch_size
-        loss, right = self._sums.numpy() / images
+        images = self._setup.steps_per_epoch * self._config.batch_size
+        sums = StepSums(*(self._sums.numpy() / images))
         return {
             "epoch": epoch + 1,
             "step": step,
-            "learning_rate": float(self._schedule(step - 1)),
-            "train_loss": float(loss),
-            "train_top1": float(right),
+            "learning_rate": float(self._setup.schedule(step - 1)),
+            "train_loss": float(sums.loss),
+            "train_top1": float(sums.right),
             "test_loss": evaluation.loss,
             "test_top1": evaluation.top1,
             "test_top5": evaluation.top5,
             "images_per_second": round(rate, 1),
         }
 
+    def _check_hosts_agree(self) -> None:
+        """Raises InputError where the hosts would continue from different steps."""
+        if self._setup.hosts.count == 1:
+            return
+        strategy, step = self._setup.strategy, int(self._step.numpy())
+        steps = strategy.run(lambda: tf.constant(float(step), tf.float64))
+        total = float(strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None))
+        if total != step * strategy.num_replicas_in_sync:
+            raise InputError(
+                f"{self._workdir}: host {self._setup.hosts.index} finds step {step} here, other "
+                "hosts another one. All hosts must see the same --workdir."
+            )
+
     def _opening_line(self, restored: str | None) -> str:
+        setup = self._setup
         start = f"continuing from {restored}" if restored else "starting"
-        if int(self._step.numpy()) >= self._total_steps:
+        if int(self._evaluated.numpy()) >= self._config.epochs:
             start = f"finished already at {restored}"
+        hosts = f" of {setup.hosts.count} hosts" if setup.hosts.count > 1 else ""
         return (
-            f"{self._model.name}: {start}; {self._source.records('train')} training and "
-            f"{self._source.records('test')} test records, {self._steps_per_epoch} steps an epoch, "
-            f"{self._strategy.num_replicas_in_sync} device(s)"
+            f"{setup.model.name}: {start}; {setup.source.records('train')} training and "
+            f"{setup.source.records('test')} test records, {setup.steps_per_epoch} steps an epoch, "
+            f"{setup.strategy.num_replicas_in_sync} device(s){hosts}"
         )
 
 
@@ -246,50 +396,3 @@ def _epoch_line(row: dict[str, float], epochs: int) -> str:
         f"top-1 {row['test_top1']:.1%}, top-5 {row['test_top5']:.1%}; "
         f"{row['images_per_second']:.0f} img/s"
     )
-
-
-def make_schedule(
-    config: TrainConfig, steps_per_epoch: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Returns the learning rate as a function of the step, counted from 0."""
-    if config.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(
-            config.learning_rate, decay_steps=config.epochs * steps_per_epoch
-        )
-    return keras.optimizers.schedules.ExponentialDecay(
-        config.learning_rate,
-        decay_steps=config.decay_every_epochs * steps_per_epoch,
-        decay_rate=config.decay_factor,
-        staircase=True,
-    )
-
-
-def _make_train_step(
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    strategy: tf.distribute.Strategy,
-    batch_size: int,
-) -> tf.types.experimental.PolymorphicFunction:
-    """Returns a function of one distributed batch → float64 [2]: summed loss and right answers."""
-
-    def replica_step(features: dict[str, tf.Tensor], labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            logits = model(features, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            # The optimiser adds the replicas' gradients up, so each divides by the whole batch.
-            loss = tf.reduce_sum(losses) / batch_size
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
-        right = tf.argmax(logits, axis=1) == labels
-        return tf.cast(
-            tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))]), tf.float64
-        )
-
-    # Without AutoGraph, which reads the source when it first traces: a file edited since the
-    # program began would make it fail.
-    @tf.function(autograph=False)
-    def step(features: object, labels: object) -> tf.Tensor:
-        sums = strategy.run(replica_step, args=(features, labels))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-
-    return step

@@ -12,6 +12,7 @@ from absl.testing import flagsaver
 
 import train_main
 from jpegkeras import commands
+from jpegkeras.preemption import PreemptedError
 from tests.datasets import draw_jpeg, write_drawn_dataset
 from tests.networks import TINY
 from tests.test_training import run as train_tiny
@@ -55,7 +56,7 @@ def test_help_lists_the_flags():
 
 def test_help_tells_the_presets_values():
     words = " ".join(program("--help").stdout.split())
-    assert "over all devices. (paper: 128, smoke: 32)" in words
+    assert "over all devices of all hosts. (paper: 128, smoke: 32)" in words
     assert "(paper: fine, smoke: fine)" in words
 
 
@@ -99,6 +100,10 @@ def test_every_mode_in_turn(data_dir, tmp_path, capsys):
         ({"mode": "train", "data_dir": "x", "seed": -1}, "--seed must be from 0"),
         ({"mode": "train", "data_dir": "x", "momentum": float("nan")}, "must be a finite number"),
         ({"mode": "train", "data_dir": "x", "checkpoint": "best"}, "no use for --checkpoint"),
+        ({"mode": "evaluate", "data_dir": "x", "dry_run": True}, "no use for --dry_run"),
+        ({"mode": "train", "data_dir": "x", "clip_norm": -1.0}, "--clip_norm must not be negative"),
+        ({"mode": "train", "data_dir": "x", "ema_decay": 1.0}, "--ema_decay must be from 0 to"),
+        ({"mode": "train", "data_dir": "x", "profile_steps": "5"}, "--profile_steps must be FROM:"),
         (
             {"mode": "export", "epochs": 3, "seed": 1},
             "--mode=export has no use for --epochs, --seed",
@@ -137,17 +142,55 @@ def test_a_damaged_shard_is_named(tmp_path, capsys, compression):
     write_drawn_dataset(tmp_path / "data", train=8, test=3, compression=compression)
     (shard,) = (tmp_path / "data").glob("train*")
     content = shard.read_bytes()
-    shard.write_bytes(content[: len(content) // 2])
+    shard.write_bytes(content[: len(content) // 2 + 11])
     values = {"model": TINY, "num_frequencies": 8, "image_size": 32, "batch_size": 4, "epochs": 1}
     status = main(
         mode="train", data_dir=str(tmp_path / "data"), workdir=str(tmp_path / "run"), **values
     )
     assert status == 1
     line = one_error_line(capsys)
-    assert f"{shard.name} cannot be read" in line
+    assert f"{shard.name}: record " in line
     assert "test-00000" not in line
     assert "{{" not in line
     assert not (tmp_path / "run" / "log.csv").exists()
+
+
+def test_a_missing_shard_is_named(tmp_path, capsys):
+    write_drawn_dataset(tmp_path / "data", train=8, test=3)
+    (shard,) = (tmp_path / "data").glob("train*")
+    shard.unlink()
+    values = {"model": TINY, "num_frequencies": 8, "image_size": 32, "batch_size": 4, "epochs": 1}
+    status = main(
+        mode="train", data_dir=str(tmp_path / "data"), workdir=str(tmp_path / "run"), **values
+    )
+    assert status == 1
+    assert f"{shard.name}: this shard is missing" in one_error_line(capsys)
+
+
+def test_a_dry_run_and_a_benchmark_keep_nothing_of_a_network(data_dir, tmp_path, capsys):
+    tiny = {"model": TINY, "num_frequencies": 8, "image_size": 32, "batch_size": 4, "epochs": 1}
+    common = {"data_dir": str(data_dir), "preset": "smoke", "mode": "train", **tiny}
+    assert main(workdir=str(tmp_path / "dry"), dry_run=True, **common) == 0
+    output = capsys.readouterr().out
+    assert "everything works" in output
+    assert "conv2" in output
+    assert [path.name for path in (tmp_path / "dry").rglob("*")] == ["batch.png"]
+    assert main(workdir=str(tmp_path / "timed"), benchmark_steps=4, **common) == 0
+    assert "input and step" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "timed").rglob("*")] == ["benchmark.json"]
+    rows = json.loads((tmp_path / "timed" / "benchmark.json").read_text())["rows"]
+    assert [row["part"] for row in rows] == ["input alone", "step alone", "input and step"]
+    assert all(row["images_per_second"] > 0 for row in rows)
+
+
+def test_a_run_that_was_asked_to_end_has_the_status_of_a_sigterm(data_dir, tmp_path, capsys):
+    def stopped(*_, **__):
+        raise PreemptedError(12, "somewhere/ckpt-12")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commands, "run_train", stopped)
+        assert main(mode="train", workdir=str(tmp_path), data_dir=str(data_dir)) == 143
+    assert "step 12, which is saved in somewhere/ckpt-12; the same" in one_error_line(capsys)
 
 
 def test_a_flag_that_contradicts_the_checkpoint_is_an_error(data_dir, tmp_path, capsys):

@@ -341,7 +341,7 @@ def test_the_paper_preset_is_the_papers_recipe():
     paper = PRESETS["paper"]
     assert (paper.batch_size, paper.epochs, paper.image_size) == (128, 120, 224)
     assert (paper.learning_rate, paper.momentum) == (0.05, 0.9)
-    assert (paper.decay_every_epochs, paper.decay_factor, paper.augment) == (30, 0.1, True)
+    assert (paper.decay_every_epochs, paper.decay_factor, paper.augment) == (30, 0.1, "paper")
 
 
 @pytest.mark.parametrize(
