@@ -12,6 +12,9 @@ DEMO_IMAGE = $(DEMO_DIR)/images/discs/discs_00003.jpg
 CORPUS ?= ../shared/data/imagenet_samples
 FUZZ_INPUTS ?= 1000000
 FUZZ_SEED ?= 0
+# Tests run in so many processes; those of one file stay together, since they share what they make.
+TEST_PROCESSES ?= $(shell nproc)
+PYTEST = $(PY) -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 .PHONY: all env test test-fast lint format demo bench check-corpus fuzz clean
 all: test
@@ -35,10 +38,10 @@ format: env
 	$(VENV)/bin/ruff format .
 
 test: lint
-	$(PY) -m pytest
+	$(PYTEST)
 
 test-fast: lint
-	$(PY) -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The main job on pictures that the project draws itself: each step is a command that a user would type.
 demo: env
@@ -56,13 +59,15 @@ demo: env
 	@echo "curves      $(VENV)/bin/tensorboard --logdir $(DEMO_DIR)/run/tensorboard"
 	@echo "your images $(PY) -m preprocess.main --input_dir=DIR_OF_CLASS_FOLDERS --output_dir=records --smallest_side=256"
 
-# Speed of the reader, the resizing and the job, on pictures that the project draws: results in build/benchmarks.
+# Speed of the reader, the resizing, the job, the pipeline and the networks, on pictures that the project draws: results in build/benchmarks.
 bench: env
 	$(PY) -m benchmarks.readers
 	$(PY) -m benchmarks.readers --startup
 	$(PY) -m benchmarks.resizing --output=build/benchmarks/resizing.json
 	$(PY) -m benchmarks.preprocessing
 	$(PY) -m benchmarks.preprocessing --memory --output=build/benchmarks/memory.json
+	$(PY) -m benchmarks.pipeline
+	$(PY) -m benchmarks.networks
 
 # Every coefficient beside libjpeg's, over the JPEGs in the folders of CORPUS and some 80 forms of each.
 check-corpus: env

@@ -174,7 +174,7 @@ def steps_per_epoch(
         if len(counts) < num_hosts:
             raise InputError(
                 f"{source.directory}: {len(counts)} training shards cannot be shared out to "
-                f"{num_hosts} hosts. Preprocess with more shards, or take --sharding=exact."
+                f"{num_hosts} hosts. Preprocess with more shards, or take --input_sharding=exact."
             )
         records = sum(counts[: len(counts) // num_hosts])
         step = batch_size // num_hosts

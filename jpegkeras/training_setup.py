@@ -68,18 +68,9 @@ class Setup:
 
     def evaluation_data(self, split: str) -> tf.distribute.DistributedDataset:
         """Returns every record of a split once: features, labels and weights."""
-        config, strategy = self.config, self.strategy
-
-        def of_host(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            return evaluation_batches(
-                self.source,
-                split=split,
-                batch_size=config.batch_size // context.num_input_pipelines,
-                num_hosts=context.num_input_pipelines,
-                host=context.input_pipeline_id,
-            ).rebatch(context.get_per_replica_batch_size(config.batch_size))
-
-        return strategy.distribute_datasets_from_function(of_host)
+        return evaluation_data(
+            self.source, self.strategy, split=split, batch_size=self.config.batch_size
+        )
 
     def _host_data(
         self, context: tf.distribute.InputContext, epoch: int, first_step: int
@@ -102,6 +93,23 @@ class Setup:
             sharding=config.input_sharding,
         )
         return batches.cache().repeat(self.steps_per_epoch - first_step) if one_batch else batches
+
+
+def evaluation_data(
+    source: Source, strategy: tf.distribute.Strategy, *, split: str, batch_size: int
+) -> tf.distribute.DistributedDataset:
+    """Returns `evaluation_batches` of `batch_size` over all devices, shared out to them."""
+
+    def of_host(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return evaluation_batches(
+            source,
+            split=split,
+            batch_size=batch_size // context.num_input_pipelines,
+            num_hosts=context.num_input_pipelines,
+            host=context.input_pipeline_id,
+        ).rebatch(context.get_per_replica_batch_size(batch_size))
+
+    return strategy.distribute_datasets_from_function(of_host)
 
 
 def prepare(config: TrainConfig, data_dir: str | os.PathLike) -> Setup:

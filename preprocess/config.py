@@ -17,7 +17,9 @@ class PreprocessConfig:
 
     `input_dir` to `test_tfrecords` say where the images are: see `sources.SourceSpec`. `labels` is
     a CSV of titles and coarse classes. `train_shards` and `test_shards` of 0 are chosen from the
-    number of images. `test_fraction` goes to the test split where the input names none. A job that
+    number of images. `test_fraction` goes to the test split where the input names none. Of each
+    class and split at most `train_per_class` and `test_per_class` images are taken (0: all), and
+    with `only_labelled` no class that `labels` lacks. A job that
     rejects more than the fraction `max_rejected` of its files fails. `engine`: one of `ENGINES`;
     `workers` (0: one a core) is of the local one, `beam_options` of Beam's. Raises ValueError for a
     value out of range.
@@ -37,6 +39,9 @@ class PreprocessConfig:
     test_fraction: float = 0.2
     train_shards: int = 0
     test_shards: int = 0
+    train_per_class: int = 0
+    test_per_class: int = 0
+    only_labelled: bool = False
     engine: str = "local"
     workers: int = 0
     beam_options: str = ""
@@ -59,6 +64,11 @@ class PreprocessConfig:
         for name in ("train_shards", "test_shards"):
             if not 0 <= getattr(self, name) <= 99_999:
                 raise ValueError(f"{name} must be from 0 to 99999; got {getattr(self, name)}.")
+        for name in ("train_per_class", "test_per_class"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0; got {getattr(self, name)}.")
+        if self.only_labelled and not self.labels:
+            raise ValueError("--only_labelled needs --labels, whose classes are taken.")
         if self.workers < 0:
             raise ValueError(f"workers must be at least 0; got {self.workers}.")
         if self.engine not in ENGINES:

@@ -350,9 +350,10 @@ def _statistics(parts: Sequence[Part]) -> dict[str, dict[str, list[float]]]:
 
 
 def _counts(plan: Plan, parts: Sequence[Part]) -> dict[str, int]:
-    """Returns what became of the files: by route, by route and reason, rejected, and ignored."""
+    """Returns what became of the files: by route, route and reason, rejected, left out, ignored."""
     counts = collections.Counter()
     for part in parts:
         counts.update(part.counts)
         counts["rejected"] += len(part.rejected)
-    return {**dict(sorted(counts.items())), "ignored": plan.ignored}
+    left_out = {"left out": plan.left_out} if plan.left_out else {}
+    return {**dict(sorted(counts.items())), **left_out, "ignored": plan.ignored}

@@ -70,6 +70,9 @@ def define_flags(values: flags.FlagValues) -> None:
     number("test_fraction", 0.2, "Share of each class for test, where the input has no split.")
     integer("train_shards", 0, "Number of train shards; 0: about 1,000 records each.")
     integer("test_shards", 0, "Number of test shards; 0: about 1,000 records each.")
+    integer("train_per_class", 0, "At most so many train images of each class; 0: all.")
+    integer("test_per_class", 0, "At most so many test images of each class; 0: all.")
+    boolean("only_labelled", False, "Leave out the classes that --labels lacks.")
     choice("engine", "local", list(ENGINES), "Where it runs: here, or by an Apache Beam runner.")
     integer("workers", 0, "Number of worker processes of the local engine; 0: one a core.")
     string("beam_options", "", "Options of Apache Beam, as in '--runner=FlinkRunner --…'.")
@@ -156,6 +159,9 @@ def _make_config(argv: list[str], values: flags.FlagValues) -> PreprocessConfig:
             test_fraction=values.test_fraction,
             train_shards=values.train_shards,
             test_shards=values.test_shards,
+            train_per_class=values.train_per_class,
+            test_per_class=values.test_per_class,
+            only_labelled=values.only_labelled,
             engine=values.engine,
             workers=values.workers,
             beam_options=values.beam_options,

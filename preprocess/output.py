@@ -82,7 +82,7 @@ def is_finished_as(info: DatasetInfo, settings: dict[str, Any], inputs: dict[str
     `inputs`: what is known of them without listing them, or {} where that says nothing.
     """
     made_with = json.loads(json.dumps({**settings, "inputs": inputs}))
-    return bool(inputs) and made_with.items() <= info.settings.items()
+    return bool(inputs) and made_with.items() <= _with_defaults(info.settings).items()
 
 
 def prepare(directory: str, plan: Plan, *, overwrite: bool) -> tuple[State, list[ShardRange]]:
@@ -254,8 +254,7 @@ def _check_no_shards(directory: str) -> None:
 
 def _compare(directory: str, made_with: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raises InputError that names each setting in which the folder's data set is another one."""
-    # What was made before a setting existed does not name it, and is as its default leaves it.
-    made_with = {**dataclasses.asdict(Transcoding.recorded({})), **made_with}
+    made_with = _with_defaults(made_with)
     changes = [
         _describe(key, made_with.get(key), value)
         for key, value in wanted.items()
@@ -266,6 +265,17 @@ def _compare(directory: str, made_with: dict[str, Any], wanted: dict[str, Any]) 
             f"{directory}: it holds a data set made with other settings: {'; '.join(changes)}. "
             f"{_ADVICE}"
         )
+
+
+def _with_defaults(made_with: dict[str, Any]) -> dict[str, Any]:
+    """What was made before a setting existed does not name it, and is as its default leaves it."""
+    return {
+        **dataclasses.asdict(Transcoding.recorded({})),
+        "train_per_class": 0,
+        "test_per_class": 0,
+        "only_labelled": False,
+        **made_with,
+    }
 
 
 def _describe(key: str, old: Any, new: Any) -> str:  # noqa: ANN401

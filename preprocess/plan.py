@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from jpegkeras.dataset_info import ClassInfo
 from jpegkeras.errors import InputError
+from preprocess.choice import keep_classes, limit_classes
 from preprocess.config import PreprocessConfig
-from preprocess.labels import make_classes
+from preprocess.labels import make_classes, read_labels
 from preprocess.sources import SPLITS, TEST, TRAIN, Container, Listing, SourceFile
 from preprocess.splits import assign_splits, stable_hash
 
@@ -55,7 +56,10 @@ class ShardPlan:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Everything a job does. `settings`: those that change a byte of the shards, as JSON."""
+    """Everything a job does. `settings`: those that change a byte of the shards, as JSON.
+
+    Of what was listed, `ignored` files are no images, and `left_out` images are not wanted.
+    """
 
     root: str
     classes: tuple[ClassInfo, ...]
@@ -63,6 +67,7 @@ class Plan:
     shards: tuple[ShardPlan, ...]
     containers: tuple[Container, ...]
     ignored: int
+    left_out: int
     settings: dict[str, Any]
 
     @property
@@ -78,8 +83,13 @@ class Plan:
 
 def make_plan(config: PreprocessConfig, listing: Listing) -> Plan:
     """Distributes what was listed. Raises InputError for an input that cannot be used."""
-    classes, coarse_classes = make_classes((file.label for file in listing.files), config.labels)
-    files = assign_splits(listing.files, config.test_fraction, config.seed)
+    listed = listing.files
+    if config.only_labelled:
+        listed = keep_classes(listed, read_labels(config.labels), config.labels)
+    classes, coarse_classes = make_classes((file.label for file in listed), config.labels)
+    limits = {TRAIN: config.train_per_class, TEST: config.test_per_class}
+    files = assign_splits(listed, config.test_fraction, config.seed)
+    files = limit_classes(files, limits, config.seed)
     shards = []
     for split, requested in ((TRAIN, config.train_shards), (TEST, config.test_shards)):
         images = _order(files, split, classes, config.seed)
@@ -92,6 +102,7 @@ def make_plan(config: PreprocessConfig, listing: Listing) -> Plan:
         shards=tuple(shards),
         containers=listing.containers,
         ignored=listing.ignored,
+        left_out=len(listing.files) - len(files),
         settings={
             "input": {"files": len(files), "sha256": _digest_files(files)},
             "labels": _digest_json(
@@ -110,6 +121,9 @@ def simple_settings(config: PreprocessConfig) -> dict[str, Any]:
         "test_fraction": config.test_fraction,
         "train_shards": config.train_shards,
         "test_shards": config.test_shards,
+        "train_per_class": config.train_per_class,
+        "test_per_class": config.test_per_class,
+        "only_labelled": config.only_labelled,
         "seed": config.seed,
     }
 

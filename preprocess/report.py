@@ -143,7 +143,10 @@ def _ordered_counts(counts: dict[str, int]) -> list[tuple[str, int]]:
             if key.startswith(f"{route}: ")
         ]
     rejected = "rejected, see rejected.csv" if counts["rejected"] else "rejected"
-    return [*rows, (rejected, counts["rejected"]), ("ignored, no images", counts["ignored"])]
+    rows.append((rejected, counts["rejected"]))
+    if "left out" in counts:
+        rows.append(("left out as not asked for", counts["left out"]))
+    return [*rows, ("ignored, no images", counts["ignored"])]
 
 
 def _stdout() -> Console:

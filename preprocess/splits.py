@@ -31,7 +31,7 @@ def assign_splits(files: Iterable[SourceFile], test_fraction: float, seed: int) 
         else:
             assigned.append(file)
     for members in by_class.values():
-        members.sort(key=lambda file: _split_key(file, seed))
+        members.sort(key=lambda file: split_key(file, seed))
         tests = min(round(test_fraction * len(members)), len(members) - 1)
         assigned += [
             file._replace(split=TEST if position < tests else TRAIN)
@@ -40,5 +40,6 @@ def assign_splits(files: Iterable[SourceFile], test_fraction: float, seed: int) 
     return assigned
 
 
-def _split_key(file: SourceFile, seed: int) -> tuple[bytes, bytes]:
+def split_key(file: SourceFile, seed: int) -> tuple[bytes, bytes]:
+    """Returns what files are ordered by: the hash of the base name, then the path."""
     return stable_hash(seed, posixpath.basename(file.path)), os.fsencode(file.path)

@@ -22,6 +22,11 @@ tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfigu
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Names bytes by their argument: some hold the time, and all processes must give one name."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def _clean_flags():
     """Flags are global: a test that sets one must not be felt by the next."""

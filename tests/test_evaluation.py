@@ -16,6 +16,7 @@ from jpegkeras.evaluation import Evaluation, Evaluator
 from jpegkeras.files import write_json
 from jpegkeras.input_pipeline import Source, evaluation_batches
 from jpegkeras.models import build_model
+from jpegkeras.training_setup import evaluation_data
 from tests.datasets import write_drawn_dataset
 from tests.networks import TINY
 from tests.test_training import run
@@ -41,7 +42,7 @@ def evaluate(source, batch_size, strategy):
     tf.keras.utils.set_random_seed(3)
     with strategy.scope():
         model = build_model(TINY, num_frequencies=8, num_classes=3, image_size=32)
-    batches = evaluation_batches(source, split="test", batch_size=batch_size)
+    batches = evaluation_data(source, strategy, split="test", batch_size=batch_size)
     reported = []
     evaluation = Evaluator(model, 3, strategy).evaluate(batches, reported.append)
     assert sum(reported) == RECORDS

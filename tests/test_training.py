@@ -21,6 +21,7 @@ from jpegkeras.checkpoints import find_checkpoint, read_description, restore_net
 from jpegkeras.config import PRESETS, TrainConfig, make_config
 from jpegkeras.errors import InputError
 from jpegkeras.files import locked
+from jpegkeras.optimization import make_schedule
 from jpegkeras.run_log import Progress
 from tests import networks
 from tests.datasets import write_drawn_dataset
@@ -205,7 +206,7 @@ def test_a_batch_that_two_devices_cannot_share_is_an_error(data_dir, tmp_path):
 
 def test_the_learning_rate_falls_at_the_epochs_ends(data_dir, tmp_path):
     config = dataclasses.replace(CONFIG, epochs=7, decay_every_epochs=2, learning_rate=1.0)
-    schedule = training.make_schedule(config, 6)
+    schedule = make_schedule(config, 6)
     rates = [float(schedule(step)) for step in range(42)]
     expected = [10.0 ** -(step // 12) for step in range(42)]
     np.testing.assert_allclose(rates, expected, rtol=1e-6)
@@ -217,7 +218,7 @@ def test_the_learning_rate_falls_at_the_epochs_ends(data_dir, tmp_path):
 
 def test_a_cosine_falls_from_the_learning_rate_to_nothing():
     config = dataclasses.replace(CONFIG, epochs=5, schedule="cosine", learning_rate=1.0)
-    schedule = training.make_schedule(config, 8)
+    schedule = make_schedule(config, 8)
     rates = [float(schedule(step)) for step in (0, 10, 20, 30, 40)]
     np.testing.assert_allclose(rates, [1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5, 0], atol=1e-6)
 
@@ -332,7 +333,7 @@ def test_a_damaged_checkpoint_is_an_error(data_dir, tmp_path):
 
 
 def test_too_few_records_for_a_batch_is_an_error(data_dir, tmp_path):
-    with pytest.raises(InputError, match="24 training records do not fill one batch"):
+    with pytest.raises(InputError, match="24 training records .* do not fill one batch"):
         run(data_dir, tmp_path, batch_size=32)
     assert not (tmp_path / "config.json").exists()
 

@@ -18,7 +18,11 @@ from preprocess.report import printable
 
 FIRST_BANDS = 16
 _LONGEST_NAME = 24
-_EXPLAINED = {"rejected": "rejected, in rejected.csv", "ignored": "ignored, no images"}
+_EXPLAINED = {
+    "rejected": "rejected, in rejected.csv",
+    "left out": "left out as not asked for",
+    "ignored": "ignored, no images",
+}
 _UNITS = ("kB", "MB", "GB", "TB")
 
 
