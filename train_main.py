@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from absl import flags, logging
 
 from jpegkeras import command_line
+from jpegkeras.bands import FORMS
 from jpegkeras.config import CHOICES, PRESETS, make_config
 from jpegkeras.errors import InputError
 from jpegkeras.preemption import PreemptedError
@@ -64,7 +65,10 @@ _MIN_TOP1 = flags.DEFINE_float(
 
 def _help(name: str, text: str) -> str:
     """Returns the help of a flag that overrides a preset, with each preset's value."""
-    values = (f"{preset}: {getattr(config, name)}" for preset, config in PRESETS.items())
+    values = (
+        f"{preset}: {'none' if getattr(config, name) == '' else getattr(config, name)}"
+        for preset, config in PRESETS.items()
+    )
     return f"{text} ({', '.join(values)})"
 
 
@@ -93,6 +97,7 @@ _NUMBERS = {
     "weight_decay": "Decoupled weight decay, not of biases and batch normalisation.",
     "clip_norm": "Largest global norm of the gradients; 0: any.",
     "label_smoothing": "Share of the target that is spread over all classes.",
+    "bands_cost": "With learned bands: weight of what too many, or too few, cost in the loss.",
     "ema_decay": "Evaluate a moving average of the weights with this decay; 0: the weights.",
     "batch_norm_momentum": "Momentum of the batch normalisation's moving statistics.",
 }
@@ -119,6 +124,11 @@ _CHOICES = {
 # Each overrides the preset; none has a default of its own.
 _OVERRIDES = {
     "model": _override(flags.DEFINE_string, "model", "Network: resnet50_dct or resnet50_rgb."),
+    "bands": _override(
+        flags.DEFINE_string,
+        "bands",
+        f"Instead of --num_frequencies, which bands: {'; '.join(FORMS)} (docs/bands.md).",
+    ),
     **{name: _override(flags.DEFINE_integer, name, text) for name, text in _INTEGERS.items()},
     **{name: _override(flags.DEFINE_float, name, text) for name, text in _NUMBERS.items()},
     **{name: _override(flags.DEFINE_bool, name, text) for name, text in _SWITCHES.items()},
@@ -161,7 +171,7 @@ def _run(mode: str) -> int:
         from jpegkeras import commands
 
     if mode == "train" and _DRY_RUN.value:
-        commands.run_dry(config, _DATA_DIR.value, _WORKDIR.value)
+        commands.run_dry(config, _DATA_DIR.value, _WORKDIR.value, init_from=_INIT_FROM.value)
         return 0
     if mode == "train" and _BENCHMARK_STEPS.value is not None:
         commands.run_benchmark(config, _DATA_DIR.value, _WORKDIR.value, _BENCHMARK_STEPS.value)
@@ -204,11 +214,20 @@ _UNUSED = {
     "predict": {"split", "min_top1", "export_dir"} | _TRAINING,
 }
 
+_UNUSED_IN_TRIALS = {
+    "dry_run": ("benchmark_steps", "profile_steps"),
+    "benchmark_steps": ("init_from", "profile_steps"),
+}
+
 
 def _refuse_unused(mode: str) -> None:
     given = sorted(name for name in _UNUSED[mode] if not flags.FLAGS[name].using_default_value)
     if given:
         raise InputError(f"--mode={mode} has no use for --{', --'.join(given)}; leave it out.")
+    for trial, unused in _UNUSED_IN_TRIALS.items():
+        given = [name for name in unused if not flags.FLAGS[name].using_default_value]
+        if given and not flags.FLAGS[trial].using_default_value:
+            raise InputError(f"--{trial} has no use for --{', --'.join(given)}; leave it out.")
 
 
 def _fail(message: str, status: int = 1) -> int:

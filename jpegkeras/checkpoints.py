@@ -6,32 +6,29 @@ gets the average.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-import re
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
+from jpegkeras.checkpoint_files import CheckpointFolder, whole_checkpoints
 from jpegkeras.description import NetworkDescription
 from jpegkeras.errors import InputError
 
 _DESCRIPTION_KEY = "description/.ATTRIBUTES/VARIABLE_VALUE"
 _AVERAGED = "averaged"
-_NAME = "ckpt"
+_RECENT, _BEST = "checkpoints", "best"
 
 
 class CheckpointStore:
     """Saves and restores a run's state in `workdir/checkpoints`, its best in `workdir/best`.
 
-    TensorFlow writes a checkpoint under its final name only when it is whole, and names it the
-    latest only after that. `averaged` is what the best is taken of, `model` where there is none.
-    Of several hosts one writes (`writes`), but all must save: the devices bring together what they
-    keep apart. The others' files go to a temporary folder.
+    `averaged` is what the best is taken of, `model` where there is none. Of several hosts one
+    writes (`writes`), but all must save: the devices bring together what they keep apart. The
+    others' files go to a temporary folder.
     """
 
     def __init__(
@@ -51,83 +48,76 @@ class CheckpointStore:
         self._writes = writes
         self._elsewhere = None if writes else tempfile.TemporaryDirectory(prefix="jpegkeras-")
         folder = workdir if writes else pathlib.Path(self._elsewhere.name)
+        text = tf.Variable(description.to_json(), trainable=False)
         everything = {"model": model, "optimizer": optimizer, **state}
         if averaged is not None:
             everything[_AVERAGED] = averaged
-        self._checkpoint = tf.train.Checkpoint(
-            description=tf.Variable(description.to_json(), trainable=False), **everything
-        )
-        self._recent = tf.train.CheckpointManager(
-            self._checkpoint,
-            str(folder / "checkpoints"),
-            max_to_keep=keep if writes else 1,
-            checkpoint_name=_NAME,
-        )
+        self._objects = tf.train.Checkpoint(description=text, **everything)
+        self._recent = CheckpointFolder(folder / _RECENT, self._objects, keep=keep if writes else 1)
         best = model if averaged is None else averaged
-        self._best = tf.train.CheckpointManager(
-            tf.train.Checkpoint(description=self._checkpoint.description, model=best),
-            str(folder / "best"),
-            max_to_keep=1,
-            checkpoint_name=_NAME,
+        self._best = CheckpointFolder(
+            folder / _BEST, tf.train.Checkpoint(description=text, model=best), keep=1
         )
 
     @property
     def latest(self) -> str | None:
-        """The path of the latest checkpoint, if there is one."""
-        return tf.train.latest_checkpoint(str(self._workdir / "checkpoints"))
+        """The path of the latest whole checkpoint, if there is one."""
+        return _latest(self._workdir / _RECENT)
 
     def save(self, step: int) -> str:
         """Saves everything; returns the checkpoint's path. Raises OSError if it cannot."""
-        return self._save(self._recent, step)
+        path = self._recent.save(step)
+        return path if self._writes else str(self._workdir / _RECENT / pathlib.Path(path).name)
 
     def save_best(self, step: int) -> str:
         """Saves the weights alone as the best so far; returns the checkpoint's path."""
-        return self._save(self._best, step)
+        return self._best.save(step)
 
-    def restore_latest(self) -> str | None:
-        """Restores the run's latest checkpoint; returns its path, or None where there is none yet.
+    def restore_latest(self, warn: Callable[[str], None] = lambda _: None) -> str | None:
+        """Restores the latest checkpoint that can be read; returns its path, None if there is none.
 
-        What a killed process left half-written is removed. Raises InputError if the checkpoint is
-        of another network.
+        What a killed process left half-written is removed. `warn` gets a line for each checkpoint
+        that is passed over. Raises InputError if the checkpoint is of another network, or if there
+        are checkpoints and none can be read: a run never begins again by itself.
         """
         if self._writes:
-            _sweep(self._recent)
-            _sweep(self._best)
-        path = self.latest
-        if path is None:
-            return None
+            self._recent.sweep()
+            self._best.sweep()
+        folder = self._workdir / _RECENT
+        paths = whole_checkpoints(folder)
+        if not paths and any(folder.glob("*.index")):
+            raise InputError(
+                f"{folder}: there are parts of checkpoints here, but none is whole. Put back what "
+                "is missing, or choose another --workdir."
+            )
+        for path in reversed(paths):
+            try:
+                self._check_network(path)
+                _restore(self._objects, path)
+            except DamagedError as error:
+                if path == paths[0]:
+                    raise
+                warn(f"warning: {error} It is passed over for an earlier one.")
+            else:
+                return path
+        return None
+
+    def _check_network(self, path: str) -> None:
         differences = read_description(path).differences(self._description)
         if differences:
             raise InputError(
                 f"{path}: this checkpoint is of another network: {'; '.join(differences)}. "
                 "Choose another --workdir, or the flags of the run that made it."
             )
-        _restore(self._checkpoint, path)
-        return path
-
-    def _save(self, manager: tf.train.CheckpointManager, step: int) -> str:
-        try:
-            with _writing(manager.directory):
-                path = manager.save(checkpoint_number=step)
-        except OSError:
-            with contextlib.suppress(OSError):
-                _sweep(manager)
-            raise
-        return path if self._writes else str(self._workdir / "checkpoints" / f"{_NAME}-{step}")
 
 
-def _sweep(manager: tf.train.CheckpointManager) -> None:
-    """Removes files in a manager's folder that belong to no checkpoint of its list."""
-    kept = {pathlib.Path(path).name for path in manager.checkpoints}
-    folder = pathlib.Path(manager.directory)
-    for path in folder.glob(f"{_NAME}-*"):
-        found = re.match(rf"{_NAME}-\d+", path.name)
-        if found is None or (found.group() in kept and "temp" not in path.name):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+class DamagedError(InputError):
+    """A checkpoint cannot be read, or not into the network that it describes."""
+
+
+def latest_checkpoint(workdir: str | os.PathLike) -> str | None:
+    """The path of a run's latest whole checkpoint, if there is one."""
+    return _latest(pathlib.Path(workdir) / _RECENT)
 
 
 def find_checkpoint(workdir: str | os.PathLike, checkpoint: str | None = None) -> str:
@@ -141,8 +131,8 @@ def find_checkpoint(workdir: str | os.PathLike, checkpoint: str | None = None) -
         if not pathlib.Path(f"{prefix}.index").is_file():
             raise InputError(f"{prefix}: no such checkpoint (there is no {prefix}.index).")
         return prefix
-    folder = pathlib.Path(workdir) / ("best" if checkpoint else "checkpoints")
-    latest = tf.train.latest_checkpoint(str(folder))
+    folder = pathlib.Path(workdir) / (_BEST if checkpoint else _RECENT)
+    latest = _latest(folder)
     if latest is None:
         raise InputError(
             f"{folder}: no checkpoint here. Train first: python train_main.py --mode=train "
@@ -163,7 +153,7 @@ def read_description(checkpoint: str) -> NetworkDescription:
         RuntimeError,
         tf.errors.OpError,
     ) as error:
-        raise InputError(
+        raise DamagedError(
             f"{checkpoint}: not a checkpoint of this version of jpegkeras, or damaged "
             f"({str(error).splitlines()[0]})."
         ) from error
@@ -184,20 +174,14 @@ def restore_network(checkpoint: str) -> tuple[NetworkDescription, keras.Model]:
 
 def _restore(target: tf.train.Checkpoint, path: str) -> None:
     try:
-        target.restore(path).assert_existing_objects_matched().expect_partial()
+        target.read(path).assert_existing_objects_matched().expect_partial()
     except (ValueError, IndexError, AssertionError, tf.errors.OpError) as error:
-        raise InputError(
+        raise DamagedError(
             f"{path}: its weights do not fit the network that it describes "
             f"({str(error).splitlines()[0]}). It is damaged, or of another version of jpegkeras."
         ) from error
 
 
-@contextlib.contextmanager
-def _writing(directory: str) -> Iterator[None]:
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise OSError(
-            f"{directory}: a checkpoint cannot be written ({error.message.splitlines()[0]}). Is "
-            "the disk full, or the folder protected? The last whole checkpoint is kept."
-        ) from error
+def _latest(folder: pathlib.Path) -> str | None:
+    paths = whole_checkpoints(folder)
+    return paths[-1] if paths else None

@@ -20,12 +20,13 @@ from jpegkeras.checkpoints import find_checkpoint, read_description, restore_net
 from jpegkeras.config import TrainConfig
 from jpegkeras.dataset_info import find_damage, load_dataset_info
 from jpegkeras.description import NetworkDescription
-from jpegkeras.distribution import make_strategy
+from jpegkeras.distribution import find_hosts, make_strategy
 from jpegkeras.errors import InputError
 from jpegkeras.evaluation import Evaluation, Evaluator
 from jpegkeras.export import export
 from jpegkeras.files import write_json
 from jpegkeras.input_pipeline import Source, evaluation_batches
+from jpegkeras.learned_bands import write_learned_bands
 from jpegkeras.prediction import Prediction, predict_file
 from jpegkeras.run_log import print_line
 from jpegkeras.training import train
@@ -50,7 +51,10 @@ def run_train(
     init_from: str | None = None,
     profile_steps: str | None = None,
 ) -> None:
-    """Trains, or continues, and prints where everything lies."""
+    """Trains, or continues, and prints where everything lies.
+
+    Of a network that learns its bands it also writes which these are.
+    """
     console = rich.console.Console()
     with _naming_damaged_shards(data_dir):
         result = train(
@@ -63,12 +67,18 @@ def run_train(
         f"log {pathlib.Path(workdir) / 'log.csv'}, curves {pathlib.Path(workdir) / 'curves.png'}\n"
         f"next: python train_main.py --mode=evaluate --data_dir={data_dir} --workdir={workdir}",
     )
+    if read_description(result.checkpoint).learned_bands and find_hosts(config.strategy).writes:
+        with _naming_damaged_shards(data_dir):
+            path = write_learned_bands(workdir, data_dir)
+        print_line(console, f"bands {path}: train a network on them with --bands=@{path}")
 
 
-def run_dry(config: TrainConfig, data_dir: str, workdir: str) -> None:
+def run_dry(
+    config: TrainConfig, data_dir: str, workdir: str, *, init_from: str | None = None
+) -> None:
     """Tries what training does."""
     with _naming_damaged_shards(data_dir):
-        dry_run(config, data_dir, workdir, rich.console.Console())
+        dry_run(config, data_dir, workdir, rich.console.Console(), init_from=init_from)
 
 
 def run_benchmark(config: TrainConfig, data_dir: str, workdir: str, steps: int) -> None:

@@ -1,7 +1,7 @@
 """The settings of one training run, and the presets.
 
-Imports nothing but the standard library, so that a command line can be parsed before TensorFlow is
-loaded.
+Imports nothing but the standard library, and modules that do the same, so that a command line can
+be parsed before TensorFlow is loaded.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from jpegkeras.bands import LEARNED, parse_bands
 from jpegkeras.errors import InputError
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
@@ -27,10 +28,14 @@ class TrainConfig:
     "steps" the learning rate is multiplied by `decay_factor` every `decay_every_epochs` epochs;
     with "cosine" it falls to 0 along half a cosine over all steps. During the first `warmup_epochs`
     it is that, times a factor that rises linearly to 1. `clip_norm` and `ema_decay` are off at 0.
+    `bands`, unless empty, is a text of `jpegkeras.bands.FORMS` and decides instead of
+    `num_frequencies`; `bands_cost` weighs what a network that learns its bands pays for too many.
     """
 
     model: str = "resnet50_dct"
     num_frequencies: int = 64
+    bands: str = ""
+    bands_cost: float = 10.0
     task: str = "fine"
     image_size: int = 224
     batch_size: int = 128
@@ -74,16 +79,27 @@ class TrainConfig:
         for name in _BELOW_1:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name} must be from 0 to below 1; got {getattr(self, name)}.")
-        for name in ("weight_decay", "clip_norm", "warmup_epochs"):
+        for name in ("weight_decay", "clip_norm", "warmup_epochs", "bands_cost"):
             if getattr(self, name) < 0:
                 raise InputError(f"--{name} must not be negative; got {getattr(self, name)}.")
         if self.num_frequencies > 64:
             raise InputError(f"--num_frequencies must be from 1 to 64; got {self.num_frequencies}.")
+        if self.warmup_epochs >= self.epochs:
+            raise InputError(
+                f"--warmup_epochs={self.warmup_epochs:g} must be fewer than --epochs={self.epochs}."
+            )
+        if self.logical_cpus > 1 and self.strategy != "mirrored":
+            raise InputError(
+                f"--logical_cpus={self.logical_cpus} is for --strategy=mirrored; got "
+                f"{self.strategy}."
+            )
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(
                     f"--{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}."
                 )
+        if self.bands:
+            parse_bands(self.bands)
 
 
 _POSITIVE = (
@@ -139,4 +155,20 @@ def make_config(preset: str, **overrides: object) -> TrainConfig:
     if preset not in PRESETS:
         raise InputError(f"--preset must be one of {', '.join(PRESETS)}; got {preset!r}.")
     given = {key: value for key, value in overrides.items() if value is not None}
+    _check_bands(given)
     return dataclasses.replace(PRESETS[preset], **given)
+
+
+def _check_bands(given: dict[str, object]) -> None:
+    """Raises InputError where one setting would leave another without use."""
+    bands = given.get("bands")
+    if bands and "num_frequencies" in given:
+        raise InputError(
+            f"--bands={bands} says which frequencies; leave --num_frequencies out. (lowest:n is "
+            "--num_frequencies=n.)"
+        )
+    if "bands_cost" in given and not (bands and parse_bands(str(bands)).kind == LEARNED):
+        raise InputError(
+            "--bands_cost is for networks that learn their bands. Leave it out, or give "
+            "--bands=learned:16."
+        )

@@ -46,7 +46,7 @@ def find_hosts(strategy: str) -> Hosts:
     try:
         content = json.loads(text)
         cluster, task = content["cluster"], content["task"]
-        addresses = [*cluster.get("chief", []), *cluster["worker"]]
+        addresses = [*_addresses(cluster.get("chief", [])), *_addresses(cluster["worker"])]
         index = int(task["index"])
         if task["type"] == "worker":
             index += len(cluster.get("chief", []))
@@ -59,6 +59,17 @@ def find_hosts(strategy: str) -> Hosts:
             f"{_TF_CONFIG} cannot be used ({error}): {text}. It must be JSON, {example}."
         ) from error
     return Hosts(len(addresses), index)
+
+
+def _addresses(value: object) -> list[str]:
+    """Returns a list of addresses as it is. Raises ValueError if it is none."""
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r} is no list of addresses")
+    for address in value:
+        host, _, port = str(address).rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"{address!r} is not HOST:PORT")
+    return value
 
 
 def make_strategy(name: str, logical_cpus: int = 1) -> tf.distribute.Strategy:
@@ -96,6 +107,11 @@ def _make_multiworker() -> tf.distribute.Strategy:
     except RuntimeError as error:
         raise InputError(
             f"--strategy=multiworker comes too late in this process: {error}"
+        ) from error
+    except (tf.errors.OpError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the hosts of {_TF_CONFIG} cannot be reached, or this host's own port is in use "
+            f"({str(error).splitlines()[0]}): {os.environ.get(_TF_CONFIG)}"
         ) from error
 
 

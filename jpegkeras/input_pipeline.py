@@ -166,6 +166,11 @@ def steps_per_epoch(
     """
     if sharding not in SHARDINGS:
         raise ValueError(f"sharding must be one of {', '.join(SHARDINGS)}; got {sharding!r}.")
+    if batch_size % num_hosts:
+        raise InputError(
+            f"--batch_size={batch_size} cannot be shared equally by {num_hosts} hosts; take "
+            f"{batch_size // num_hosts * num_hosts or num_hosts}."
+        )
     if num_hosts == 1 or sharding == "exact":
         records, step = source.records("train"), batch_size
         where = "the train split"

@@ -24,11 +24,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from jpegkeras.bands import Bands as BandLists
+from jpegkeras.bands import zigzag_positions
 from jpegkeras.sampling import COMPONENTS
 
 # What a DC coefficient is to its block's mean in sample values (ITU-T T.81 A.3.3: the sum of 64
 # samples over 8).
 DC_GAIN = 8.0
+# No uniform draw is nearer to 0 or 1 than that: the logarithms stay finite.
+_SMALLEST = 1e-6
 
 Shape = tuple  # of int | None, the batch dimension first
 Bands = Mapping[str, Any]  # component → tensor
@@ -274,15 +278,117 @@ class UpsampleChroma(_FixedLayer):
         return {**super().get_config(), "factor": list(self.factor)}
 
 
-def zigzag_positions() -> list[tuple[int, int]]:
-    """The 64 (row, column) positions of a block in zigzag order (ITU-T T.81 figure A.6)."""
+@keras.saving.register_keras_serializable(package="jpegkeras")
+class ChosenBands(_FixedLayer):
+    """Keeps the listed bands of each component; components may then have different numbers.
 
-    def along_diagonal(position: tuple[int, int]) -> tuple[int, int]:
-        row, col = position
-        diagonal = row + col
-        return diagonal, row if diagonal % 2 else col
+    `y`, `cb`, `cr`: zigzag positions, ascending, which are places on the last axis. Takes `{"y",
+    "cb", "cr"}`, float32 [B, rows, cols, n], n above the highest position; returns the same with
+    as many bands as are listed, in their order.
+    """
 
-    return sorted(((row, col) for row in range(8) for col in range(8)), key=along_diagonal)
+    def __init__(self, y: Sequence[int], cb: Sequence[int], cr: Sequence[int], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bands = BandLists(tuple(y), tuple(cb), tuple(cr))
+
+    def build(self, input_shape: Mapping[str, Shape]) -> None:
+        """Checks that all listed bands are there."""
+        _require_components(input_shape, self)
+        for key, positions in self.bands.to_dict().items():
+            if _channels(input_shape[key]) <= positions[-1]:
+                raise ValueError(
+                    f"layer '{self.name}' keeps band {positions[-1]} of '{key}'; its input has "
+                    f"only {input_shape[key][-1]} bands, from 0 on."
+                )
+        self.built = True
+
+    def call(self, inputs: Bands) -> dict[str, Any]:
+        """See the class."""
+        outputs = {}
+        for key, positions in self.bands.to_dict().items():
+            if positions[-1] + 1 == len(positions):  # a prefix: no need to gather
+                outputs[key] = inputs[key][..., : len(positions)]
+            else:
+                outputs[key] = ops.take(inputs[key], np.array(positions, "int32"), axis=-1)
+        return outputs
+
+    def compute_output_shape(self, input_shape: Mapping[str, Shape]) -> dict[str, Shape]:
+        """The input's shapes with the listed numbers of bands."""
+        return {
+            key: (*input_shape[key][:-1], len(positions))
+            for key, positions in self.bands.to_dict().items()
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """The layer's arguments."""
+        lists = {key: list(positions) for key, positions in self.bands.to_dict().items()}
+        return {**super().get_config(), **lists}
+
+
+@keras.saving.register_keras_serializable(package="jpegkeras")
+class BandGate(_FixedLayer):
+    """Decides, image by image, which channels to keep, in a way that can be learned.
+
+    The last part of the gate of Xu et al., "Learning in the Frequency Domain" (CVPR 2020): a
+    grouped 1×1 convolution gives each channel two logits, to keep and to drop it, and a hard
+    Gumbel-softmax decides. Training draws noise and passes gradients straight through the decision
+    (Jang et al. 2017); otherwise a channel is kept where its probability is above 1/2. The biases
+    begin at 2 (keep) and 0.1 (drop): 87 % are kept at first.
+
+    Takes float32 [B, 1, 1, C]. Returns two tensors of that shape: the decisions, 0 or 1, and the
+    log-odds that a channel is kept. The noise follows from `seed_state`, which is a weight
+    that is not trained; devices that train side by side draw the same numbers, each for its own
+    images.
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        # A weight like the others, so that checkpoints and saved models hold it: Keras itself keeps
+        # the state of generators in neither.
+        self.seed_state = self.seed_generator.state
+
+    def build(self, input_shape: Shape) -> None:
+        """Makes the weights: of each channel the logit to keep it, then the one to drop it."""
+        channels = _channels(input_shape)
+        self.scale = self.add_weight(
+            name="scale",
+            shape=(2 * channels,),
+            initializer=keras.initializers.RandomNormal(stddev=0.001),
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(2 * channels,), initializer=_initial_gate_biases
+        )
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> tuple[Any, Any]:
+        """See the class."""
+        scale, bias = (ops.reshape(weight, (-1, 2)) for weight in (self.scale, self.bias))
+        logits = inputs[..., None] * scale + bias
+        # Of two, the softmax is the sigmoid of the difference, and the difference of two Gumbel
+        # variables is logistic: one draw does.
+        surplus = logits[..., 0] - logits[..., 1]
+        if not training:
+            return ops.cast(surplus > 0, self.compute_dtype), surplus
+        drawn = keras.random.uniform(
+            ops.shape(inputs), _SMALLEST, 1 - _SMALLEST, "float32", seed=self.seed_generator
+        )
+        noisy = surplus + ops.log(drawn) - ops.log(1 - drawn)
+        soft, hard = ops.sigmoid(noisy), ops.cast(noisy > 0, self.compute_dtype)
+        return soft + ops.stop_gradient(hard - soft), surplus
+
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
+        """The input's shape, twice."""
+        return tuple(input_shape), tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The layer's arguments."""
+        return {**super().get_config(), "seed": self.seed}
+
+
+def _initial_gate_biases(shape: Shape, dtype: Any = None) -> Any:
+    return ops.convert_to_tensor(np.tile([2.0, 0.1], shape[0] // 2), dtype=dtype)
 
 
 @functools.cache

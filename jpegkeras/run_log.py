@@ -110,6 +110,8 @@ class RunLog:
         return self._looks.rows
 
     def __enter__(self) -> RunLog:
+        if self._enabled:
+            self._write_run()
         return self
 
     def __exit__(self, kind: type | None, error: object, traceback: object) -> None:

@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from jpegkeras.augmentation import POLICIES, augment_bands
 from jpegkeras.averaging import WeightAverage
+from jpegkeras.bands import parse_bands
 from jpegkeras.config import TrainConfig
+from jpegkeras.models import gating
 from jpegkeras.optimization import GradientStep
 from jpegkeras.packed_batches import Layout
 from jpegkeras.sampling import COMPONENTS
@@ -19,9 +21,10 @@ from jpegkeras.unpacking import central_places, random_places, unpack
 class StepSums(NamedTuple):
     """What a step adds up over all replicas: float64 [4], in this order.
 
-    `loss`: summed over the images; `right`: images whose likeliest class is theirs; `stop`:
-    replicas whose host was asked to end; `norm`: of all gradients before clipping, once a replica
-    (0 where it is not known or not finite).
+    `loss`: the cross-entropy (without what a gate over bands costs), summed over the images;
+    `right`: images whose likeliest class is theirs; `stop`: replicas whose host was asked to end;
+    `norm`: of all gradients before clipping, once a replica (0 where it is not known or not
+    finite).
     """
 
     loss: Any
@@ -54,7 +57,15 @@ class TrainStep:
         self.augmentation = "none" if config.overfit_one_batch else config.augment
         self._policy = POLICIES[self.augmentation]
         changes_bands = self._policy not in (POLICIES["none"], POLICIES["paper"])
-        self._body = bands_to_logits(model) if changes_bands else None
+        # Where bands are learned: how many a network is to keep of each component. What its gate
+        # finds likely is then a second output: a list of losses in the layer would be one list for
+        # all replicas.
+        self._kept = parse_bands(config.bands).count if gating.has_gate(model) else None
+        self._network = model
+        if self._kept is not None:
+            outputs = [model.output, gating.log_odds(model)]
+            self._network = keras.Model(model.input, outputs, name=model.name)
+        self._body = bands_to_logits(model, self._network.output) if changes_bands else None
         self._gradients = GradientStep(optimizer, config, strategy.num_replicas_in_sync)
         # Without AutoGraph, which reads the source when it first traces: a file edited since the
         # program began would make it fail.
@@ -137,17 +148,23 @@ class TrainStep:
     def _differentiate_plainly(
         self, inputs: dict[str, tf.Tensor], labels: tf.Tensor, targets: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        if self._body is None:
-            network = self._model
-        else:
+        network = self._network
+        if self._body is not None:
             network, inputs = self._body, [inputs[key] for key in COMPONENTS]
         with tf.GradientTape() as tape:
-            logits = network(inputs, training=True)
+            outputs = network(inputs, training=True)
+            logits = outputs if self._kept is None else outputs[0]
             losses = self._losses(labels, targets, logits)
+            total = tf.reduce_sum(losses)
+            if self._kept is not None:
+                costs = gating.excess_cost(outputs[1], self._kept)
+                total += self._config.bands_cost * tf.reduce_sum(costs)
             # The optimiser adds the replicas' gradients up, so each divides by the whole batch.
-            scaled = self._gradients.scale(tf.reduce_sum(losses) / self._config.batch_size)
+            scaled = self._gradients.scale(total / self._config.batch_size)
         gradients = tape.gradient(scaled, self._model.trainable_variables)
-        right = tf.reduce_sum(tf.cast(tf.argmax(logits, axis=1) == labels, tf.float32))
+        # Of two images that are mixed, the one that there is more of.
+        wanted = labels if targets is None else tf.argmax(targets, axis=1)
+        right = tf.reduce_sum(tf.cast(tf.argmax(logits, axis=1) == wanted, tf.float32))
         return tf.reduce_sum(losses), right, gradients
 
     def _losses(self, labels: tf.Tensor, targets: tf.Tensor | None, logits: tf.Tensor) -> tf.Tensor:
@@ -162,14 +179,19 @@ class TrainStep:
         return tf.one_hot(labels, classes) * (1 - self._config.label_smoothing) + wrong
 
 
-def bands_to_logits(model: keras.Model) -> keras.Model:
+def bands_to_logits(model: keras.Model, outputs: Any = None) -> keras.Model:  # noqa: ANN401
     """Returns the part of a network that begins with its dequantised bands; it shares the weights.
 
-    Takes the list of `COMPONENTS`, float32 [B, rows, cols, n].
+    Takes the list of `COMPONENTS`, float32 [B, rows, cols, n]; gives the network's output, or its
+    tensors `outputs`.
     """
     # Keras gives a dict's tensors in the order of its sorted keys.
     bands = dict(zip(sorted(COMPONENTS), model.get_layer("dequantize").output))
-    return keras.Model([bands[key] for key in COMPONENTS], model.output, name="body")
+    return keras.Model(
+        [bands[key] for key in COMPONENTS],
+        model.output if outputs is None else outputs,
+        name="body",
+    )
 
 
 def dequantize(model: keras.Model, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

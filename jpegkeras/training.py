@@ -12,8 +12,7 @@ import numpy as np
 import rich.console
 import tensorflow as tf
 
-from jpegkeras import pretrained
-from jpegkeras.checkpoints import CheckpointStore
+from jpegkeras.checkpoints import CheckpointStore, latest_checkpoint
 from jpegkeras.config import TrainConfig
 from jpegkeras.errors import InputError
 from jpegkeras.evaluation import Evaluation, Evaluator
@@ -22,10 +21,10 @@ from jpegkeras.opening import draw_first_batch, show_summary
 from jpegkeras.preemption import PreemptedError, StopRequest, listening
 from jpegkeras.profiling import Profiler, parse_profile_steps
 from jpegkeras.run_facts import run_facts
-from jpegkeras.run_log import TENSORBOARD_FOLDER, Progress, RateMeter, RunLog
-from jpegkeras.run_settings import check_same_run, save_settings
+from jpegkeras.run_log import TENSORBOARD_FOLDER, Progress, RateMeter, RunLog, print_line
+from jpegkeras.run_settings import INIT_FROM, check_same_run, read_settings, save_settings
 from jpegkeras.train_step import StepSums
-from jpegkeras.training_setup import Setup, prepare
+from jpegkeras.training_setup import Setup, number_of, prepare, start_from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,35 +67,40 @@ def train(
         if writes:
             stack.enter_context(locked(workdir, "--workdir"))
         request = stack.enter_context(listening())
-        stack.enter_context(_naming_lost_hosts(setup, workdir))
+        stack.enter_context(_naming_errors(setup, workdir))
         profiler = stack.enter_context(
             Profiler(profiled, workdir / TENSORBOARD_FOLDER, console, enabled=writes)
         )
         run = _Run(setup, workdir, console, request, profiler)
+        if run.is_begun:
+            check_same_run(workdir, setup.settings)
         restored = run.restore()
         if restored:
-            check_same_run(workdir, config, setup.source.info)
             run.check_length()
+            if init_from:
+                print_line(console, f"--init_from={init_from} is ignored: the run continues.")
+            init_from = read_settings(workdir).get(INIT_FROM)
         elif init_from:
-            pretrained.init_from(setup.model, init_from, setup.description.class_names).print(
-                console
-            )
-            if setup.average is not None:
-                setup.average.restart()
+            start_from(setup, init_from, console)
         if writes:
-            save_settings(workdir, config, setup.source.info)
+            save_settings(workdir, {**setup.settings, INIT_FROM: init_from})
         return run.train(restored)
 
 
 @contextlib.contextmanager
-def _naming_lost_hosts(setup: Setup, workdir: pathlib.Path) -> Iterator[None]:
-    """Makes TensorFlow's errors about a host that no longer answers one line."""
+def _naming_errors(setup: Setup, workdir: pathlib.Path) -> Iterator[None]:
+    """Makes TensorFlow's errors about memory, and a host that no longer answers, one line."""
     try:
         yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise InputError(
+            f"the memory does not hold a step on {setup.config.batch_size} images "
+            f"({error.message.splitlines()[0]}). Lower --batch_size, or take --precision=bfloat16."
+        ) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         if setup.hosts.count == 1:
             raise
-        latest = tf.train.latest_checkpoint(str(workdir / "checkpoints"))
+        latest = latest_checkpoint(workdir)
         raise InputError(
             f"host {setup.hosts.index}: another host is gone ({error.message.splitlines()[0]}). "
             "Start the same command on every host again: it continues from "
@@ -156,9 +160,14 @@ class _Run:
             setup.evaluated_model, len(setup.description.class_names), setup.strategy
         )
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint to continue from."""
+        return self._store.latest is not None
+
     def restore(self) -> str | None:
         """Restores the latest checkpoint, if there is one; returns its path."""
-        restored = self._store.restore_latest()
+        restored = self._store.restore_latest(lambda line: print_line(self._console, line))
         self._check_hosts_agree()
         return restored
 
@@ -263,7 +272,7 @@ class _Run:
         row = {
             "step": step,
             "epoch": epoch + 1,
-            "learning_rate": float(setup.schedule(step - 1)),
+            "learning_rate": setup.learning_rate,
             "loss": float(sums.loss) / images,
             "top1": float(sums.right) / images,
             "images_per_second": round(rate, 1),
@@ -272,7 +281,7 @@ class _Run:
             replicas = setup.strategy.num_replicas_in_sync
             row["gradient_norm"] = float(sums.norm) / replicas / (step - begun)
         if config.precision == "float16":
-            row["loss_scale"] = float(setup.optimizer.dynamic_scale)
+            row["loss_scale"] = float(number_of(setup.optimizer.dynamic_scale))
         return row
 
     def _check_loss(self) -> float:
@@ -354,7 +363,7 @@ class _Run:
         return {
             "epoch": epoch + 1,
             "step": step,
-            "learning_rate": float(self._setup.schedule(step - 1)),
+            "learning_rate": self._setup.learning_rate,
             "train_loss": float(sums.loss),
             "train_top1": float(sums.right),
             "test_loss": evaluation.loss,

@@ -7,10 +7,14 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
+import numpy as np
+import rich.console
 import tensorflow as tf
 
+from jpegkeras import pretrained
 from jpegkeras.augmentation import POLICIES
 from jpegkeras.averaging import WeightAverage
 from jpegkeras.config import TrainConfig
@@ -27,6 +31,7 @@ from jpegkeras.input_pipeline import (
 )
 from jpegkeras.models import MODELS
 from jpegkeras.optimization import make_optimizer, make_schedule
+from jpegkeras.run_settings import settings_of
 from jpegkeras.train_step import TrainStep
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -47,6 +52,18 @@ class Setup:
     optimizer: keras.optimizers.Optimizer
     average: WeightAverage | None
     step: TrainStep
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run that continues must have the same (`run_settings`)."""
+        return settings_of(self.config, self.source.info, self.steps_per_epoch, self.hosts.count)
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the last step. Steps that the scaling of the loss has left out do not count."""
+        optimizer = self.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        return float(self.schedule(max(0, int(number_of(optimizer.iterations)) - 1)))
 
     @property
     def total_steps(self) -> int:
@@ -95,6 +112,19 @@ class Setup:
         return batches.cache().repeat(self.steps_per_epoch - first_step) if one_batch else batches
 
 
+def start_from(setup: Setup, path: str, console: rich.console.Console) -> None:
+    """Takes what fits of the weights of `path`, and prints what that was (`pretrained`)."""
+    pretrained.init_from(setup.model, path, setup.description.class_names).print(console)
+    if setup.average is not None:
+        setup.average.restart()
+
+
+def number_of(value: Any) -> np.ndarray:  # noqa: ANN401
+    """Returns the number that a variable holds, the same on all devices, of Keras or TensorFlow."""
+    value = getattr(value, "value", value)
+    return keras.ops.convert_to_numpy(value() if callable(value) else value)
+
+
 def evaluation_data(
     source: Source, strategy: tf.distribute.Strategy, *, split: str, batch_size: int
 ) -> tf.distribute.DistributedDataset:
@@ -122,16 +152,25 @@ def prepare(config: TrainConfig, data_dir: str | os.PathLike) -> Setup:
         raise InputError(f"--model must be one of {', '.join(MODELS)}; got {config.model!r}.")
     # What can be wrong is found out before the other hosts are waited for.
     hosts = find_hosts(config.strategy)
+    if config.bands and not MODELS[config.model].takes_bands:
+        raise InputError(
+            f"--bands is for networks on bands; {config.model} needs all that pixels consist of. "
+            "Leave it out."
+        )
     info = load_dataset_info(data_dir)
+    description = describe(config, info, data_dir)
+    # Whichever of the two settings says so.
+    config = dataclasses.replace(config, num_frequencies=description.num_frequencies)
     source = Source(
         pathlib.Path(data_dir), info, config.num_frequencies, config.image_size, config.task
     )
     steps = steps_per_epoch(source, config.batch_size, hosts.count, config.input_sharding)
-    source.records("test")
+    if not source.records("test"):
+        raise InputError(f"{data_dir}: the test split has no records; a run is evaluated on it.")
     strategy = make_strategy(config.strategy, config.logical_cpus)
     check_batch_size(config.batch_size, strategy)
     share = config.batch_size // strategy.num_replicas_in_sync
-    if POLICIES[config.augment].mixup and share % 2:
+    if POLICIES[config.augment].mixup and share % 2 and not config.overfit_one_batch:
         raise InputError(
             f"--augment={config.augment} mixes images in pairs, but each device gets {share} of "
             f"--batch_size={config.batch_size}; take one that gives an even number."
@@ -144,7 +183,6 @@ def prepare(config: TrainConfig, data_dir: str | os.PathLike) -> Setup:
     keras.utils.set_random_seed(config.seed)
     if config.deterministic and tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-    description = describe(config, info)
     schedule = make_schedule(config, steps)
     with strategy.scope():
         with _policy(_POLICIES[config.precision]):

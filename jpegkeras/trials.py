@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import itertools
+import math
 import os
 import pathlib
 import statistics
@@ -17,16 +19,17 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
-from jpegkeras.checkpoints import CheckpointStore
+from jpegkeras.checkpoints import CheckpointStore, latest_checkpoint
 from jpegkeras.config import TrainConfig
 from jpegkeras.errors import InputError
 from jpegkeras.evaluation import Evaluator
-from jpegkeras.files import write_json
+from jpegkeras.files import locked, write_json
 from jpegkeras.opening import draw_first_batch, show_summary
 from jpegkeras.run_facts import run_facts
 from jpegkeras.run_log import print_line
+from jpegkeras.run_settings import check_same_run
 from jpegkeras.train_step import StepSums
-from jpegkeras.training_setup import Setup, prepare
+from jpegkeras.training_setup import Setup, prepare, start_from
 
 # Steps before the first that is timed: graphs are traced, threads started, files opened.
 _WARM_UP = 3
@@ -51,30 +54,54 @@ def dry_run(
     data_dir: str | os.PathLike,
     workdir: str | os.PathLike,
     console: rich.console.Console,
+    *,
+    init_from: str | None = None,
 ) -> DryRun:
     """Does everything that a run does, a few steps of it, and keeps nothing but the first batch.
 
     Trains some steps, evaluates a batch, saves and removes a checkpoint, and estimates time and
-    disk space of the whole run. Raises what the run would raise.
+    disk space of the whole run. Where `workdir` holds a run, its picture of the first batch stays.
+    Raises what the run would raise, as far as some steps show it.
     """
+    workdir = pathlib.Path(workdir)
     setup = prepare(config, data_dir)
+    with contextlib.ExitStack() as stack:
+        if setup.hosts.writes:
+            stack.enter_context(locked(workdir, "--workdir"))
+        return _try_everything(setup, workdir, console, init_from)
+
+
+def _try_everything(
+    setup: Setup, workdir: pathlib.Path, console: rich.console.Console, init_from: str | None
+) -> DryRun:
+    config = setup.config
+    begun = latest_checkpoint(workdir) is not None
+    if begun:
+        check_same_run(workdir, setup.settings)
+    elif init_from:
+        start_from(setup, init_from, console)
     show_summary(setup, console)
-    batches = iter(setup.training_data(0))
+    batches = _endless(setup)
     first = next(batches)
-    picture = draw_first_batch(setup, first, pathlib.Path(workdir))
-    # A data set of few batches may end before.
-    taken = [first, *itertools.islice(batches, _WARM_UP + _TRIED - 1)]
-    began, losses = time.monotonic(), []
-    for number, (features, labels) in enumerate(taken):
-        if number == min(_WARM_UP, len(taken) - 1):
-            began = time.monotonic()
+    picture = None if begun else draw_first_batch(setup, first, workdir)
+    losses, began = [], time.monotonic()
+    for number, (features, labels) in enumerate(
+        itertools.chain([first], itertools.islice(batches, _WARM_UP + _TRIED - 1))
+    ):
         sums = StepSums(*_train(setup, features, labels).numpy())
         losses.append(float(sums.loss) / config.batch_size)
-    timed = len(taken) - min(_WARM_UP, len(taken) - 1)
-    rate = timed * config.batch_size / (time.monotonic() - began)
+        if number == _WARM_UP - 1:
+            # From here on the batches are timed too: one of them is made during each step.
+            began = time.monotonic()
+    rate = _TRIED * config.batch_size / (time.monotonic() - began)
+    if not all(map(math.isfinite, losses)):
+        raise InputError(
+            f"the loss of the first steps is {', '.join(f'{loss:g}' for loss in losses)}: the "
+            f"training diverges at once. Lower --learning_rate (now {config.learning_rate:g})."
+        )
     evaluator = Evaluator(setup.evaluated_model, len(setup.description.class_names), setup.strategy)
     evaluator.evaluate(itertools.islice(iter(setup.evaluation_data("test")), 1))
-    size = _checkpoint_bytes(setup)
+    size = _checkpoint_bytes(setup, workdir)
     seconds = setup.total_steps * config.batch_size / rate
     kept = size * config.keep_checkpoints
     for line in (
@@ -82,7 +109,7 @@ def dry_run(
         f"{rate:.0f} img/s: {datetime.timedelta(seconds=round(seconds))} for "
         f"{setup.total_steps} steps, without the evaluations",
         f"a checkpoint takes {size / 1e6:.0f} MB, {config.keep_checkpoints} of them "
-        f"{kept / 1e6:.0f} MB, and the best a part of one more",
+        f"{kept / 1e6:.0f} MB, one more while it is written, and the best a part of one",
         f"first batch {picture}" if picture else "",
         "dry run: everything works; nothing was kept but the picture of the batch.",
     ):
@@ -166,9 +193,11 @@ def _time(name: str, call: Callable[[], Any], steps: int, batch_size: int) -> di
     }
 
 
-def _checkpoint_bytes(setup: Setup) -> int:
+def _checkpoint_bytes(setup: Setup, workdir: pathlib.Path) -> int:
     average = None if setup.average is None else setup.average.averaged
-    with tempfile.TemporaryDirectory() as folder:
+    # Where the run's will be: on that disk there must be room.
+    beside = workdir if setup.hosts.writes else None
+    with tempfile.TemporaryDirectory(prefix=".dry-run-", dir=beside) as folder:
         store = CheckpointStore(
             pathlib.Path(folder),
             setup.description,

@@ -48,6 +48,10 @@ def test_the_place_among_the_hosts_follows_the_cluster(monkeypatch, cluster, kin
         {"cluster": TWO, "task": {"type": "worker", "index": -1}},
         {"cluster": TWO, "task": {"type": "ps", "index": 0}},
         {"cluster": {}, "task": {"type": "worker", "index": 0}},
+        {"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}},
+        {"cluster": {"worker": ["localhost"]}, "task": {"type": "worker", "index": 0}},
+        {"cluster": {"worker": [":1"]}, "task": {"type": "worker", "index": 0}},
+        {"cluster": {"worker": ["a:b"]}, "task": {"type": "worker", "index": 0}},
     ],
 )
 def test_what_makes_no_sense_is_an_error_with_an_example(monkeypatch, content):

@@ -74,6 +74,7 @@ def statistics(n=64, seed=0):
 ALL_LAYERS = [
     layers.Dequantize(),
     layers.BandSelection(16),
+    layers.ChosenBands([0, 1, 9], [0], [3]),
     layers.NormalizeBands(),
     layers.NormalizeBands(statistics()),
     layers.UpsampleChroma((2, 2)),
@@ -82,13 +83,24 @@ ALL_LAYERS = [
 ]
 
 
-@pytest.mark.parametrize("layer", ALL_LAYERS, ids=lambda layer: layer.name)
-def test_layer_survives_serialisation_and_has_no_weights(layer):
+def assert_serialisable(layer):
     restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(restored) is type(layer)
     assert restored.get_config() == layer.get_config()
     assert restored.compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("layer", ALL_LAYERS, ids=lambda layer: layer.name)
+def test_layer_survives_serialisation_and_has_no_weights(layer):
+    assert_serialisable(layer)
     assert not layer.weights
+
+
+def test_the_gate_survives_serialisation_and_has_a_state():
+    layer = layers.BandGate(seed=3)
+    assert_serialisable(layer)
+    assert [weight.name for weight in layer.weights] == ["seed_generator_state"]
+    assert not layer.trainable_weights
 
 
 def test_every_public_layer_is_tested_for_serialisation():
@@ -97,7 +109,7 @@ def test_every_public_layer_is_tested_for_serialisation():
         for name, value in vars(layers).items()
         if isinstance(value, type) and issubclass(value, keras.Layer) and not name.startswith("_")
     }
-    assert {type(layer) for layer in ALL_LAYERS} == public
+    assert {layers.BandGate, *map(type, ALL_LAYERS)} == public
 
 
 @pytest.mark.parametrize("n", [1, 16, 64])
@@ -139,6 +151,92 @@ def test_band_selection_refuses_other_numbers(n):
 def test_band_selection_refuses_too_few_bands():
     with pytest.raises(ValueError, match="only 8"):
         layers.BandSelection(9).compute_output_shape((None, 4, 4, 8))
+
+
+def test_chosen_bands_are_those_listed():
+    bands = random_bands(n=16)
+    lists = {"y": [0, 1, 2], "cb": [0, 5, 15], "cr": [7]}
+    outputs = eager_and_in_tf_data(layers.ChosenBands(**lists), bands)
+    for key, positions in lists.items():
+        expected = np.stack([bands[key][..., position] for position in positions], axis=-1)
+        np.testing.assert_array_equal(outputs[key], expected)
+
+
+def test_chosen_bands_say_which_is_missing():
+    layer = layers.ChosenBands([0], [0, 8], [0])
+    with pytest.raises(ValueError, match="keeps band 8 of 'cb'; its input has only 8 bands"):
+        layer(random_bands(n=8))
+    with pytest.raises(ValueError, match="ascending"):
+        layers.ChosenBands([1, 0], [0], [0])
+
+
+def gate(channels, logits_kept=2.0, logits_dropped=0.1, seed=3):
+    """A gate with the same logits for every channel, whatever it is given."""
+    layer = layers.BandGate(seed=seed)
+    layer.build((None, 1, 1, channels))
+    layer.scale.assign(np.zeros(2 * channels))
+    layer.bias.assign(np.tile([logits_kept, logits_dropped], channels))
+    return layer
+
+
+def test_the_gate_begins_as_it_was_published():
+    layer = layers.BandGate()
+    layer.build((None, 1, 1, 6))
+    np.testing.assert_allclose(layer.bias, np.tile([2, 0.1], 6))
+    assert np.abs(layer.scale).max() < 0.01
+    _, log_odds = layer(np.ones((2, 1, 1, 6), "float32"))
+    np.testing.assert_allclose(log_odds, 1.9, atol=0.02)
+
+
+def test_the_gates_logits_are_a_grouped_convolution():
+    layer, x = layers.BandGate(), np.random.default_rng(0).normal(size=(3, 1, 1, 5))
+    layer.build((None, 1, 1, 5))
+    convolution = keras.layers.Conv2D(10, 1, groups=5)
+    convolution.build((None, 1, 1, 5))
+    rng = np.random.default_rng(1)
+    for variable in (layer.scale, layer.bias):
+        variable.assign(rng.normal(size=10))
+    convolution.set_weights([np.reshape(layer.scale, (1, 1, 1, 10)), np.array(layer.bias)])
+    logits = np.reshape(convolution(x), (3, 1, 1, 5, 2)).astype("float64")
+    expected = np.exp(logits[..., 0]) / np.exp(logits).sum(axis=-1)
+    kept, log_odds = layer(x.astype("float32"))
+    np.testing.assert_allclose(1 / (1 + np.exp(-np.array(log_odds))), expected, rtol=1e-4)
+    np.testing.assert_array_equal(kept, expected > 0.5)
+
+
+@pytest.mark.parametrize("surplus", [-2.0, 0.0, 1.0])
+def test_the_gate_keeps_as_many_as_is_likely(surplus):
+    layer = gate(100, surplus, 0)
+    kept, log_odds = layer(np.zeros((200, 1, 1, 100), "float32"), training=True)
+    likely = 1 / (1 + np.exp(-surplus))
+    np.testing.assert_allclose(log_odds, surplus, rtol=1e-5)
+    kept = keras.ops.convert_to_numpy(kept)
+    np.testing.assert_allclose(kept, np.round(kept), atol=1e-6)
+    # Of 20,000 draws: four standard deviations.
+    assert kept.mean() == pytest.approx(likely, abs=4 * np.sqrt(likely * (1 - likely) / 20_000))
+
+
+def test_the_gates_noise_follows_from_its_state_alone():
+    x = np.zeros((4, 1, 1, 50), "float32")
+    first, second = gate(50, 0, 0, seed=1), gate(50, 0, 0, seed=2)
+    one = [first(x, training=True)[0] for _ in range(3)]
+    assert not np.array_equal(one[0], one[1])
+    assert not np.array_equal(one[0], second(x, training=True)[0])
+    second.set_weights(first.get_weights())
+    np.testing.assert_array_equal(first(x, training=True)[0], second(x, training=True)[0])
+
+
+def test_the_gates_gradient_is_that_of_the_soft_decision():
+    layer = gate(2000, 0.5, 0)
+    x = tf.zeros((1, 1, 1, 2000))
+    with tf.GradientTape() as tape:
+        kept, _ = layer(x, training=True)
+        total = tf.reduce_sum(kept)
+    gradient = tape.gradient(total, layer.bias.value).numpy().reshape(-1, 2)
+    # Of sigmoid(s): s' = p (1 - p), with p anything from 0 to 1 as the noise has it.
+    assert (gradient[:, 0] > 0).all()
+    assert gradient.max() <= 0.25
+    np.testing.assert_allclose(gradient[:, 0], -gradient[:, 1], rtol=1e-5)
 
 
 def test_normalize_bands_with_statistics():

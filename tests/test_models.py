@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jpegkeras import models
+from jpegkeras.bands import Bands
 from jpegkeras.models import resnet
 
 
@@ -31,6 +32,7 @@ class Network:
         return f"{self.name}_{self.num_frequencies}"
 
 
+BANDS = Bands((0, 1, 2), (0,), (9,))
 # Read before any test adds a network of its own.
 NAMES = tuple(models.MODELS)
 
@@ -298,6 +300,13 @@ def test_networks_run_on_jax():
         ({"batch_norm_epsilon": 0.0}, "batch_norm_epsilon"),
         ({"statistics": statistics(8)}, "cover 8 bands"),
         ({"statistics": {"y": {}}}, "'mean' and 'std'"),
+        ({"name": "resnet50_rgb", "bands": BANDS}, "resnet50_rgb takes no bands"),
+        ({"name": "resnet50_rgb", "learned_bands": 4}, "resnet50_rgb takes no bands"),
+        ({"bands": BANDS, "num_frequencies": 9}, r"must be below num_frequencies \(9\).*cr=9"),
+        ({"bands": Bands.lowest(9, 9, 9), "num_frequencies": 8}, "must not be fewer"),
+        ({"learned_bands": 0}, "learned_bands must be an integer 1"),
+        ({"learned_bands": 9, "num_frequencies": 8}, r"learned_bands \(9\) must not be more"),
+        ({"bands": BANDS, "learned_bands": 4}, "given or learned; got both"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

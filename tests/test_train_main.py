@@ -13,6 +13,7 @@ from absl.testing import flagsaver
 import train_main
 from jpegkeras import commands
 from jpegkeras.preemption import PreemptedError
+from tests import band_networks
 from tests.datasets import draw_jpeg, write_drawn_dataset
 from tests.networks import TINY
 from tests.test_training import run as train_tiny
@@ -103,6 +104,13 @@ def test_every_mode_in_turn(data_dir, tmp_path, capsys):
         ({"mode": "evaluate", "data_dir": "x", "dry_run": True}, "no use for --dry_run"),
         ({"mode": "train", "data_dir": "x", "clip_norm": -1.0}, "--clip_norm must not be negative"),
         ({"mode": "train", "data_dir": "x", "ema_decay": 1.0}, "--ema_decay must be from 0 to"),
+        ({"mode": "train", "data_dir": "x", "bands": "best:3"}, "'best:3' is not understood. Ex"),
+        (
+            {"mode": "train", "data_dir": "x", "bands": "y:8,c:2", "num_frequencies": 8},
+            "--bands=y:8,c:2 says which frequencies; leave --num_frequencies out",
+        ),
+        ({"mode": "train", "data_dir": "x", "bands_cost": 1.0}, "--bands_cost is for networks"),
+        ({"mode": "evaluate", "data_dir": "x", "bands": "y:8,c:2"}, "no use for --bands"),
         ({"mode": "train", "data_dir": "x", "profile_steps": "5"}, "--profile_steps must be FROM:"),
         (
             {"mode": "export", "epochs": 3, "seed": 1},
@@ -122,6 +130,36 @@ def test_an_unknown_network_is_an_error_that_lists_them(data_dir, tmp_path, caps
     line = one_error_line(capsys)
     assert "resnet51" in line
     assert "resnet50_dct" in line
+
+
+def test_bands_that_cannot_be_had_are_an_error(data_dir, tmp_path, capsys):
+    values = {"workdir": str(tmp_path), "data_dir": str(data_dir), "preset": "smoke"}
+    values.update(image_size=32, batch_size=4, mode="train")
+    for bands, model, words in (
+        (
+            "channels:48",
+            "resnet50_dct",
+            "needs 41 frequencies of a component, but the records hold",
+        ),
+        ("@none.json", "resnet50_dct", "--bands=@none.json: cannot be read"),
+        ("y:8,c:2", "resnet50_rgb", "resnet50_rgb needs all that pixels consist of"),
+        ("y:8,c:2", TINY, "--bands is for networks on bands"),
+    ):
+        assert main(bands=bands, model=model, **values) == 1
+        assert words in one_error_line(capsys)
+
+
+def test_a_network_that_learns_its_bands_leaves_a_list(data_dir, tmp_path, capsys):
+    band_networks.add_band_network()
+    values = {"workdir": str(tmp_path), "data_dir": str(data_dir), "preset": "smoke"}
+    values.update(image_size=32, batch_size=4, epochs=1, mode="train")
+    assert main(model=band_networks.TINY_BANDS, bands="learned:2", bands_cost=9.0, **values) == 0
+    path = tmp_path / "bands.json"
+    assert f"--bands=@{path}" in capsys.readouterr().out.replace("\n", "")
+    values["workdir"] = str(tmp_path / "again")
+    assert main(model=band_networks.TINY_BANDS, bands=f"@{path}", **values) == 0
+    assert main(mode="evaluate", workdir=values["workdir"], data_dir=str(data_dir)) == 0
+    band_networks.remove_band_network()
 
 
 def test_a_positional_argument_is_an_error(capsys):

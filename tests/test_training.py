@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import multiprocessing
@@ -16,13 +17,15 @@ import rich.console
 import tensorflow as tf
 from tensorflow.python.autograph.impl import api as autograph_api
 
-from jpegkeras import run_log, training
+from jpegkeras import optimization, run_log, training
 from jpegkeras.checkpoints import find_checkpoint, read_description, restore_network
 from jpegkeras.config import PRESETS, TrainConfig, make_config
 from jpegkeras.errors import InputError
 from jpegkeras.files import locked
 from jpegkeras.optimization import make_schedule
 from jpegkeras.run_log import Progress
+from jpegkeras.train_step import TrainStep, bands_to_logits
+from jpegkeras.training_setup import prepare
 from tests import networks
 from tests.datasets import write_drawn_dataset
 from tests.networks import TINY
@@ -288,10 +291,13 @@ def test_a_checkpoint_that_cannot_be_written_is_an_os_error(data_dir, tmp_path):
 def test_a_checkpoint_of_another_network_is_an_error(data_dir, tmp_path):
     run(data_dir, tmp_path, epochs=1)
     (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match=r"config\.json: missing or damaged"):
+        run(data_dir, tmp_path, epochs=1, num_frequencies=4)
+    # Settings that say what the run is, and a checkpoint that was put in its place.
+    run(data_dir, tmp_path / "other", epochs=1, num_frequencies=4)
+    (tmp_path / "other" / "config.json").replace(tmp_path / "config.json")
     with pytest.raises(InputError, match="another network: num_frequencies is 8, not 4"):
         run(data_dir, tmp_path, epochs=1, num_frequencies=4)
-    with pytest.raises(InputError, match="task is fine, not coarse"):
-        run(data_dir, tmp_path, epochs=1, task="coarse")
 
 
 def test_a_run_is_not_continued_with_other_settings(data_dir, tmp_path):
@@ -365,3 +371,111 @@ def test_overrides_that_are_none_keep_the_preset():
     assert make_config("smoke", epochs=3).epochs == 3
     with pytest.raises(InputError, match="--preset must be one of paper, smoke"):
         make_config("fast")
+
+
+def test_other_hosts_or_steps_than_the_runs_are_an_error(data_dir, tmp_path):
+    run(data_dir, tmp_path, epochs=1)
+    path = tmp_path / "config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "hosts": 2, "steps_per_epoch": 5}))
+    with pytest.raises(
+        InputError, match="steps_per_epoch was 5 and is now 6; hosts was 2 and is now 1"
+    ):
+        run(data_dir, tmp_path, epochs=2)
+
+
+def test_settings_are_compared_before_weights(data_dir, tmp_path):
+    run(data_dir, tmp_path, epochs=1)
+    with pytest.raises(InputError, match="ema_decay was 0.0 and is now 0.9"):
+        run(data_dir, tmp_path, epochs=2, ema_decay=0.9)
+
+
+def test_float16_on_two_devices(data_dir, tmp_path):
+    run(
+        data_dir,
+        tmp_path,
+        precision="float16",
+        strategy="mirrored",
+        logical_cpus=2,
+        epochs=1,
+        log_every_steps=3,
+    )
+    with (tmp_path / "steps.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["loss_scale"]) for row in rows] == [2.0**15] * 2
+
+
+def test_the_learning_rate_told_is_the_one_that_was_used(data_dir, tmp_path, monkeypatch):
+    # So large a scale overflows: its steps are left out, and the schedule waits for them.
+    monkeypatch.setattr(
+        optimization.keras.optimizers,
+        "LossScaleOptimizer",
+        functools.partial(tf.keras.optimizers.LossScaleOptimizer, initial_scale=2.0**34),
+    )
+    run(data_dir, tmp_path, precision="float16", epochs=2, decay_every_epochs=1)
+    rates = [float(row["learning_rate"]) for row in log_of(tmp_path)]
+    assert rates[0] == pytest.approx(0.02)
+    assert rates[1] == pytest.approx(0.02)
+
+
+def test_the_weights_it_began_with_are_recorded_and_not_taken_again(data_dir, tmp_path, capsys):
+    run(data_dir, tmp_path, epochs=1)
+    assert json.loads((tmp_path / "config.json").read_text())["init_from"] is None
+    said = io.StringIO()
+    config = dataclasses.replace(CONFIG, epochs=2)
+    training.train(
+        config, data_dir, tmp_path, rich.console.Console(file=said), init_from="nowhere.keras"
+    )
+    assert "--init_from=nowhere.keras is ignored: the run continues." in said.getvalue()
+
+
+def test_a_data_set_without_test_records_is_an_error(tmp_path):
+    write_drawn_dataset(tmp_path / "data", train=8, test=0)
+    with pytest.raises(InputError, match="the test split has no records"):
+        run(tmp_path / "data", tmp_path / "run")
+
+
+def test_a_run_says_from_its_first_step_on_that_it_is_running(data_dir, tmp_path, monkeypatch):
+    run(data_dir, tmp_path, epochs=1)
+    states = []
+    update = Progress.update
+
+    def looking(self, done, images, loss):
+        update(self, done, images, loss)
+        states.append(json.loads((tmp_path / "run.json").read_text())["state"])
+
+    monkeypatch.setattr(Progress, "update", looking)
+    run(data_dir, tmp_path, epochs=2)
+    assert states[0] == "running"
+    assert json.loads((tmp_path / "run.json").read_text())["state"] == "finished"
+
+
+def test_too_little_memory_is_one_line(data_dir, tmp_path, monkeypatch):
+    def exhausted(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore")
+
+    monkeypatch.setattr(TrainStep, "__call__", exhausted)
+    with pytest.raises(InputError, match="OOM when allocating.*Lower --batch_size"):
+        run(data_dir, tmp_path)
+
+
+def test_of_a_mixture_the_larger_part_counts(data_dir):
+    setup = prepare(dataclasses.replace(CONFIG, augment="strong"), data_dir)
+    ((features, labels),) = [next(iter(setup.training_data(0)))]
+    bands, _ = setup.step.network_bands(features, labels)
+    logits = bands_to_logits(setup.model)([bands[key] for key in ("y", "cb", "cr")], training=True)
+    others = tf.one_hot(tf.argmax(logits, axis=1), 3) * 0.6 + 0.2
+    _, right, _ = setup.step._differentiate_plainly(bands, (labels + 1) % 3, others)
+    assert float(right) == CONFIG.batch_size
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"warmup_epochs": 2.0}, "--warmup_epochs=2 must be fewer than --epochs=2"),
+        ({"logical_cpus": 2}, "--logical_cpus=2 is for --strategy=mirrored; got none"),
+    ],
+)
+def test_settings_that_do_not_go_together(changes, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(CONFIG, **changes)

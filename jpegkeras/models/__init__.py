@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import keras
 
+from jpegkeras.bands import Bands
 from jpegkeras.models import resnet
 from jpegkeras.models.options import CHROMA_FACTORS, NetworkOptions, Statistics, input_shapes
 
@@ -27,10 +28,14 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class NetworkFamily:
-    """A builder of networks and one line about it."""
+    """A builder of networks and one line about it.
+
+    `takes_bands`: whether the options `bands` and `learned_bands` mean anything to it.
+    """
 
     builder: Callable[[NetworkOptions], keras.Model]
     description: str
+    takes_bands: bool = False
 
 
 MODELS: dict[str, NetworkFamily] = {
@@ -41,6 +46,7 @@ MODELS: dict[str, NetworkFamily] = {
     "resnet50_dct": NetworkFamily(
         resnet.resnet50_dct,
         "ResNet-50 on the n lowest DCT bands of each component (dos Santos et al. 2020)",
+        takes_bands=True,
     ),
 }
 
@@ -58,6 +64,8 @@ def build_model(
     synchronized: bool = False,
     zero_init_residual: bool = False,
     input_frequencies: int | None = None,
+    bands: Bands | None = None,
+    learned_bands: int | None = None,
 ) -> keras.Model:
     """Builds a network with random weights.
 
@@ -81,9 +89,14 @@ def build_model(
         learn much sooner.
       input_frequencies: the bands that the inputs carry, where they are more than
         `num_frequencies`; the network then drops the others itself.
+      bands: which of the `num_frequencies` lowest bands the network looks at; None: all. The n
+        lowest of each component are the network of `num_frequencies` = n.
+      learned_bands: n where a gate is to learn which 3n bands to keep (`jpegkeras.models.gating`),
+        of `num_frequencies` a component.
 
     Returns:
-      A functional model named e.g. "resnet50_dct_32", inputs as in the module's docstring. Its last
+      A functional model named e.g. "resnet50_dct_32", with bands "resnet50_dct_32_8_8" (their
+      numbers) or "resnet50_dct_learned_16", inputs as in the module's docstring. Its last
       layer "predictions" gives logits, float32 [B, num_classes] under any dtype policy.
 
     Raises:
@@ -91,6 +104,12 @@ def build_model(
     """
     if name not in MODELS:
         raise ValueError(f"name must be one of {sorted(MODELS)}; got {name!r}.")
+    if not MODELS[name].takes_bands and not (bands is None and learned_bands is None):
+        raise ValueError(f"{name} takes no bands or learned_bands: it needs all of a pixel.")
+    if bands is not None and bands.is_lowest and learned_bands is None:
+        # Unless the inputs do not have them, which is left to be refused.
+        input_frequencies = input_frequencies or num_frequencies
+        num_frequencies, bands = bands.highest + 1, None
     options = NetworkOptions(
         num_frequencies=num_frequencies,
         num_classes=num_classes,
@@ -102,5 +121,7 @@ def build_model(
         synchronized=synchronized,
         zero_init_residual=zero_init_residual,
         input_frequencies=input_frequencies,
+        bands=bands,
+        learned_bands=learned_bands,
     )
     return MODELS[name].builder(options)

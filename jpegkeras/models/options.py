@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from jpegkeras.bands import Bands
 from jpegkeras.sampling import SAMPLINGS
 
 # Sampling → how many luma blocks stand beside one chroma block, (vertically, horizontally): the
@@ -33,6 +34,8 @@ class NetworkOptions:
     synchronized: bool = False
     zero_init_residual: bool = False
     input_frequencies: int | None = None
+    bands: Bands | None = None
+    learned_bands: int | None = None
 
     def __post_init__(self):
         if self.sampling not in CHROMA_FACTORS:
@@ -47,6 +50,7 @@ class NetworkOptions:
                     f"input_frequencies ({self.input_frequencies}) must not be fewer than "
                     f"num_frequencies ({self.num_frequencies})."
                 )
+        self._check_bands()
         check_image_size(self.image_size, self.sampling)
         if not isinstance(self.num_classes, int) or self.num_classes < 1:
             raise ValueError(f"num_classes must be a positive integer; got {self.num_classes!r}.")
@@ -57,6 +61,38 @@ class NetworkOptions:
             )
         if not self.batch_norm_epsilon > 0:
             raise ValueError(f"batch_norm_epsilon must be positive; got {self.batch_norm_epsilon}.")
+
+    def _check_bands(self) -> None:
+        n = self.num_frequencies
+        if self.bands is not None and self.learned_bands is not None:
+            raise ValueError("bands are given or learned; got both bands and learned_bands.")
+        if self.bands is not None and self.bands.highest >= n:
+            raise ValueError(
+                f"bands must be below num_frequencies ({n}), from 0 on; got {self.bands.to_text()}."
+            )
+        if self.learned_bands is not None:
+            check_frequencies(self.learned_bands, "learned_bands")
+            if self.learned_bands > n:
+                raise ValueError(
+                    f"learned_bands ({self.learned_bands}) must not be more than num_frequencies "
+                    f"({n}), of which they are chosen."
+                )
+
+    @property
+    def mean_frequencies(self) -> int:
+        """The n that 3n bands would have: a third of all, rounded."""
+        if self.learned_bands is not None:
+            return self.learned_bands
+        return self.num_frequencies if self.bands is None else round(self.bands.total / 3)
+
+    @property
+    def bands_name(self) -> str:
+        """Which bands, as the end of a network's name."""
+        if self.learned_bands is not None:
+            return f"learned_{self.learned_bands}"
+        if self.bands is not None:
+            return "_".join(map(str, self.bands.counts))
+        return f"{self.num_frequencies}"
 
     @property
     def chroma_factor(self) -> tuple[int, int]:

@@ -14,13 +14,16 @@ import keras
 from keras import layers
 
 from jpegkeras.layers import (
+    BandGate,
     BandSelection,
+    ChosenBands,
     CoefficientsToPixels,
     Dequantize,
     NormalizeBands,
     NormalizePixels,
     UpsampleChroma,
 )
+from jpegkeras.models.gating import GATE
 from jpegkeras.models.options import NetworkOptions
 from jpegkeras.sampling import COMPONENTS
 
@@ -90,14 +93,14 @@ def resnet50_rgb(options: NetworkOptions) -> keras.Model:
 
 
 def resnet50_dct(options: NetworkOptions) -> keras.Model:
-    """ResNet-50 without a stem on the n lowest DCT bands of each component: see `dct_stages`."""
+    """ResNet-50 without a stem on DCT bands: see `dct_stages`.
+
+    On the n lowest of each component, or on those of `options.bands`, or on those that a gate keeps
+    (`options.learned_bands`). As many bands in all make stage 2 as wide, whichever they are.
+    """
     inputs = coefficient_inputs(options)
-    bands = dequantized_bands(inputs, options)
-    bands = NormalizeBands(options.statistics, name="normalize_bands")(bands)
-    bands = UpsampleChroma(options.chroma_factor, name="upsample_chroma")(bands)
-    x = layers.Concatenate(name="concat")([bands[key] for key in COMPONENTS])
-    x = batch_norm(x, options, name="input_bn")
-    for stage in dct_stages(options.num_frequencies):
+    x = joined_bands(inputs, options)
+    for stage in dct_stages(options.mean_frequencies):
         x = stack(x, stage, options)
     return classifier(inputs, x, options, name="resnet50_dct")
 
@@ -116,6 +119,35 @@ def dequantized_bands(inputs: dict[str, Any], options: NetworkOptions) -> dict[s
     if options.input_frequencies not in (None, options.num_frequencies):
         bands = BandSelection(options.num_frequencies, name="select_bands")(bands)
     return bands
+
+
+def joined_bands(inputs: dict[str, Any], options: NetworkOptions) -> Any:
+    """The bands that a network looks at, side by side: [B, rows, cols, Y's + Cb's + Cr's], of luma.
+
+    Each is normalised by the data set's statistics and then by its batch's.
+    """
+    bands = dequantized_bands(inputs, options)
+    bands = NormalizeBands(options.statistics, name="normalize_bands")(bands)
+    if options.bands is not None:
+        bands = ChosenBands(**options.bands.to_dict(), name="choose_bands")(bands)
+    bands = UpsampleChroma(options.chroma_factor, name="upsample_chroma")(bands)
+    x = layers.Concatenate(name="concat")([bands[key] for key in COMPONENTS])
+    x = batch_norm(x, options, name="input_bn")
+    return x if options.learned_bands is None else gate_channels(x, options)
+
+
+def gate_channels(x: Any, options: NetworkOptions) -> Any:
+    """Makes 0 of the channels that an image is better classified without, as far as it has learned.
+
+    Xu et al., "Learning in the Frequency Domain" (CVPR 2020): global average pooling, a 1×1
+    convolution with batch normalisation, and `BandGate`. It stands behind the normalisation of the
+    input, so that what is dropped is as if it were at its mean.
+    """
+    h = layers.GlobalAveragePooling2D(keepdims=True, name=f"{GATE}_pool", **CHANNELS_LAST)(x)
+    h = convolution(h, x.shape[-1], 1, options, name=GATE)
+    h = layers.Activation("relu", name=f"{GATE}_relu")(h)
+    kept, _ = BandGate(name=GATE)(h)
+    return layers.Multiply(name=f"{GATE}_out")([x, kept])
 
 
 def pixel_stem(x: Any, options: NetworkOptions) -> Any:
@@ -197,4 +229,4 @@ def classifier(
     """
     x = layers.GlobalAveragePooling2D(name="avg_pool", **CHANNELS_LAST)(x)
     logits = layers.Dense(options.num_classes, dtype="float32", name="predictions")(x)
-    return keras.Model(inputs, logits, name=f"{name}_{options.num_frequencies}")
+    return keras.Model(inputs, logits, name=f"{name}_{options.bands_name}")
