@@ -16,6 +16,7 @@ from rich.table import Table
 
 from jpegkeras.complexity import measure
 from jpegkeras.experiments import tables
+from jpegkeras.experiments.networks import NETWORKS
 from jpegkeras.models import build_model
 
 
@@ -31,11 +32,16 @@ class PaperNetwork:
     num_frequencies: int
 
 
-PAPER = (
-    PaperNetwork("ResNet-50 + RGB", "3x1", 3.86, 25.6, "resnet50_rgb", 64),
-    PaperNetwork("ResNet-50 + DCT", "3x64", 5.40, 28.4, "resnet50_dct", 64),
-    PaperNetwork("ResNet-50 + DCT + FBS", "3x32", 3.68, 26.2, "resnet50_dct", 32),
-    PaperNetwork("ResNet-50 + DCT + FBS", "3x16", 3.18, 25.6, "resnet50_dct", 16),
+PAPER = tuple(
+    PaperNetwork(
+        approach=network.approach,
+        input_channels=network.input_channels,
+        gflops=network.paper_gflops,
+        parameters_millions=network.paper_parameters,
+        model=network.model,
+        num_frequencies=network.num_frequencies,
+    )
+    for network in NETWORKS.values()
 )
 
 

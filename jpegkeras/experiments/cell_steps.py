@@ -1,0 +1,207 @@
+"""What the process of a cell does: it trains, or continues, evaluates, and gathers the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import rich.console
+import tensorflow as tf
+
+from jpegkeras.checkpoints import find_checkpoint, restore_network
+from jpegkeras.dataset_info import load_dataset_info
+from jpegkeras.description import NetworkDescription
+from jpegkeras.errors import InputError
+from jpegkeras.evaluation import Evaluator
+from jpegkeras.experiments.cell_files import EVALUATIONS, CellSpec
+from jpegkeras.experiments.cells import Variant
+from jpegkeras.experiments.config import crop_size
+from jpegkeras.experiments.results import DONE, CellResult, EvaluationResult
+from jpegkeras.files import write_json
+from jpegkeras.input_pipeline import Source, evaluation_batches
+from jpegkeras.run_log import RUN_FILE
+from jpegkeras.training import train
+
+_WIDTH = 120
+
+
+def run(spec: CellSpec) -> CellResult:
+    """Does what is missing of a cell; returns its result.
+
+    Leaves `evaluations/<variant>.json` in the run's folder for each variant, besides what a
+    training leaves; `best/` is removed, as the test split has chosen it.
+
+    Raises what `jpegkeras.training.train` raises, and InputError for a network that has diverged or
+    data sets that do not fit together.
+    """
+    facts = _finished_run(spec)
+    if facts is None:
+        console = rich.console.Console(file=sys.stdout, width=_WIDTH)
+        train(
+            spec.training,
+            spec.records[spec.cell.variant.key].directory,
+            spec.workdir,
+            console,
+        )
+        facts = _finished_run(spec)
+        if facts is None:
+            raise InputError(f"{spec.workdir / RUN_FILE}: does not tell of a finished run.")
+    shutil.rmtree(spec.workdir / "best", ignore_errors=True)
+    trained = _Trained(spec)
+    own = trained.evaluate(spec.cell.variant)
+    others = tuple(trained.evaluate(variant) for variant in spec.evaluated_on)
+    evaluations = [_result(spec, evaluation) for evaluation in (own, *others)]
+    return dataclasses.replace(
+        spec.pending(),
+        state=DONE,
+        image_size=spec.training.image_size,
+        epochs=spec.training.epochs,
+        train_records=facts["data"]["records"]["train"],
+        train_seconds=_seconds(facts, spec.training.batch_size, own["seconds"]),
+        multiply_adds=facts["network"]["multiply_adds"],
+        parameters=facts["network"]["parameters"],
+        own=evaluations[0],
+        others=tuple(evaluations[1:]),
+        classes=tuple(own["classes"]),
+        confusion=tuple(map(tuple, own["confusion"])),
+    )
+
+
+class _Trained:
+    """The network that a cell has trained, evaluated at any size of its input."""
+
+    def __init__(self, spec: CellSpec) -> None:
+        self._spec = spec
+        self._checkpoint = find_checkpoint(spec.workdir)
+        self._network: tuple[NetworkDescription, keras.Model] | None = None
+        self._evaluators: dict[int, Evaluator] = {}
+
+    def evaluate(self, variant: Variant) -> dict[str, Any]:
+        """Returns what the evaluation's file holds, which it writes unless it is there already."""
+        spec = self._spec
+        records = spec.records[variant.key]
+        path = spec.workdir / EVALUATIONS / f"{variant.key}.json"
+        same = {"training_digest": spec.training_digest, "records_digest": records.digest}
+        found = _load(path)
+        if found is not None and same.items() <= found.items():
+            return found
+        description, _ = self._restored()
+        size = crop_size(variant.resolution)
+        info = load_dataset_info(records.directory)
+        names = info.class_names(spec.cell.task)
+        if names != list(description.class_names):
+            raise InputError(f"{records.directory}: its classes are not those of the training.")
+        source = Source(
+            pathlib.Path(records.directory),
+            info,
+            description.num_frequencies,
+            size,
+            spec.cell.task,
+        )
+        batches = evaluation_batches(source, split="test", batch_size=spec.training.batch_size)
+        print(f"evaluating on {variant.key}, {source.records('test')} records", flush=True)
+        evaluator, clock = self._evaluator(size), _Clock()
+        evaluation = evaluator.evaluate(batches, clock.tick)
+        if not math.isfinite(evaluation.loss):
+            raise InputError(f"{self._checkpoint}: its loss on {variant.key} is {evaluation.loss}.")
+        content = {
+            **same,
+            "cell": spec.cell.key,
+            "variant": dataclasses.asdict(variant),
+            "checkpoint": self._checkpoint,
+            "data_dir": records.directory,
+            "split": "test",
+            "image_size": size,
+            "seconds": clock.seconds,
+            **evaluation.to_dict(names),
+        }
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, content)
+        return content
+
+    def _restored(self) -> tuple[NetworkDescription, keras.Model]:
+        if self._network is None:
+            self._network = restore_network(self._checkpoint)
+        return self._network
+
+    def _evaluator(self, size: int) -> Evaluator:
+        if size not in self._evaluators:
+            description, model = self._restored()
+            if size != description.image_size:
+                # Convolutions and a mean over places: the same weights at any size.
+                weights = model.get_weights()
+                model = dataclasses.replace(description, image_size=size).build()
+                model.set_weights(weights)
+            self._evaluators[size] = Evaluator(
+                model, len(description.class_names), tf.distribute.get_strategy()
+            )
+        return self._evaluators[size]
+
+
+class _Clock:
+    """The seconds that all batches take, if the first, which takes longer, is as the rest."""
+
+    def __init__(self) -> None:
+        self._times = [time.monotonic()]
+
+    def tick(self, _: int) -> None:
+        """Is called after each batch."""
+        self._times.append(time.monotonic())
+
+    @property
+    def seconds(self) -> float:
+        """The seconds of all."""
+        begun, first, *rest = self._times
+        if not rest:
+            return first - begun
+        return (rest[-1] - first) * (len(rest) + 1) / len(rest)
+
+
+def _finished_run(spec: CellSpec) -> dict[str, Any] | None:
+    """Returns what `run.json` tells if the whole training is done."""
+    facts = _load(spec.workdir / RUN_FILE)
+    if facts is None or facts.get("state") != "finished":
+        return None
+    settings = json.loads(json.dumps(dataclasses.asdict(spec.training)))
+    epochs = facts.get("epochs") or [{}]
+    done = epochs[-1].get("epoch") == spec.training.epochs
+    return facts if done and settings.items() <= facts["settings"].items() else None
+
+
+def _seconds(facts: Mapping[str, Any], batch_size: int, evaluation: float) -> float:
+    """Returns what the steps took, by the epochs' speed, and as many evaluations as epochs."""
+    epochs = facts["epochs"]
+    usual = facts["images_per_second"]
+    images = epochs[0]["step"] * batch_size
+    # An epoch that was continued at its very end has no speed of its own.
+    steps = sum(images / (row.get("images_per_second") or usual or math.inf) for row in epochs)
+    return steps + len(epochs) * evaluation
+
+
+def _result(spec: CellSpec, content: Mapping[str, Any]) -> EvaluationResult:
+    variant = Variant(**content["variant"])
+    return EvaluationResult(
+        resolution=variant.resolution,
+        quality=variant.quality,
+        top1=content["top1"],
+        top5=content["top5"],
+        loss=content["loss"],
+        records=content["records"],
+        file=f"{spec.run}/{EVALUATIONS}/{variant.key}.json",
+    )
+
+
+def _load(path: pathlib.Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
