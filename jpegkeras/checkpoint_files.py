@@ -12,9 +12,11 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
+
+from jpegkeras.files import write_text
 
 _NAME = "ckpt"
 _INDEX = re.compile(rf"{_NAME}-(\d+)\.index")
@@ -56,7 +58,7 @@ class CheckpointFolder:
                 whole = whole_checkpoints(self._folder)
                 # Later ones are of before the run went back to an earlier one.
                 kept = [p for p in whole if number_of(p) <= number][-self._keep :]
-                tf.compat.v1.train.update_checkpoint_state(str(self._folder), path, kept)
+                _write_list(self._folder, kept)
         except OSError:
             with contextlib.suppress(OSError):
                 self.sweep()
@@ -91,6 +93,14 @@ class CheckpointFolder:
                 f"{error.message.splitlines()[0]}). Is the disk full, or the folder protected? The "
                 "last whole checkpoint is kept."
             ) from error
+
+
+def _write_list(folder: pathlib.Path, paths: Sequence[str]) -> None:
+    """Writes TensorFlow's list, a CheckpointState as text; the last of `paths` is the latest."""
+    names = [pathlib.Path(path).name for path in paths]
+    lines = [f'model_checkpoint_path: "{names[-1]}"']
+    lines += [f'all_model_checkpoint_paths: "{name}"' for name in names]
+    write_text(folder / "checkpoint", "".join(f"{line}\n" for line in lines))
 
 
 def _has_data(names: set[str], number: int) -> bool:

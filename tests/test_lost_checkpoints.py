@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import rich.console
+import tensorflow as tf
 
 from jpegkeras import training
 from jpegkeras.checkpoint_files import whole_checkpoints
@@ -137,3 +138,15 @@ def test_what_a_killed_process_left_half_written_goes(data_dir, begun):
     continue_run(data_dir, begun)
     assert sorted(path.name for path in folder.iterdir() if "15" in path.name) == []
     assert (folder / "notes.txt").exists()
+
+
+def test_a_workdir_that_is_relative(data_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workdir = pathlib.Path("runs/one")
+    result = run(data_dir, workdir, epochs=1, checkpoint_every_steps=2)
+    assert result.checkpoint == "runs/one/checkpoints/ckpt-6"
+    assert names(workdir / "checkpoints") == ["ckpt-4", "ckpt-6"]
+    assert len(names(workdir / "best")) == 1
+    # As other programs find it.
+    assert tf.train.latest_checkpoint("runs/one/checkpoints") == result.checkpoint
+    assert run(data_dir, workdir, epochs=2).step == 12
