@@ -17,14 +17,17 @@ from typing import Any
 from jpegkeras.config import TrainConfig
 from jpegkeras.errors import InputError
 from jpegkeras.experiments.cells import Cell, Variant
-from jpegkeras.experiments.config import StudyConfig, crop_size
+from jpegkeras.experiments.config import StudyConfig, crop_size, learns_bands
 from jpegkeras.experiments.folder import FREE, RUNS
-from jpegkeras.experiments.networks import NETWORKS
+from jpegkeras.experiments.networks import network_of
 from jpegkeras.experiments.results import FAILED, PENDING, CellResult, parse_cell
 from jpegkeras.files import write_json
 
 SPEC_FILE, RESULT_FILE, FAILURE_FILE = "spec.json", "cell.json", "failed.json"
 LOG_FILE, EVALUATIONS = "log.txt", "evaluations"
+#: In the run's folder of a network that learns its bands: the training with the gate, which is a
+#: run of its own.
+GATE = "gate"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +56,12 @@ class CellSpec:
     def workdir(self) -> pathlib.Path:
         """The run's folder."""
         return pathlib.Path(self.output_dir) / self.run
+
+    @property
+    def workdirs(self) -> tuple[pathlib.Path, ...]:
+        """The folders of the trainings, in their order: that of the gate first, if there is one."""
+        gate = (self.workdir / GATE,) if learns_bands(self.training) else ()
+        return (*gate, self.workdir)
 
     @property
     def training_digest(self) -> str:
@@ -104,13 +113,16 @@ class CellSpec:
 def training_of(cell: Cell, config: StudyConfig) -> TrainConfig:
     """Returns the settings of a cell's training.
 
-    One checkpoint is kept: nothing chooses among several.
+    One checkpoint is kept: nothing chooses among several. Where there are `bands`, the number of
+    frequencies follows from them.
     """
-    network = NETWORKS[cell.network]
+    network = network_of(cell.network)
+    frequencies = TrainConfig().num_frequencies if network.bands else network.num_frequencies
     return dataclasses.replace(
         config.training,
         model=network.model,
-        num_frequencies=network.num_frequencies,
+        num_frequencies=frequencies,
+        bands=network.bands,
         task=cell.task,
         image_size=crop_size(cell.variant.resolution),
         seed=cell.seed,

@@ -16,17 +16,20 @@ import keras
 import rich.console
 import tensorflow as tf
 
-from jpegkeras.checkpoints import find_checkpoint, restore_network
+from jpegkeras.bands import Bands, read_bands
+from jpegkeras.checkpoints import find_checkpoint, read_description, restore_network
+from jpegkeras.config import TrainConfig
 from jpegkeras.dataset_info import load_dataset_info
 from jpegkeras.description import NetworkDescription
 from jpegkeras.errors import InputError
 from jpegkeras.evaluation import Evaluator
-from jpegkeras.experiments.cell_files import EVALUATIONS, CellSpec
+from jpegkeras.experiments.cell_files import EVALUATIONS, GATE, CellSpec
 from jpegkeras.experiments.cells import Variant
-from jpegkeras.experiments.config import crop_size
-from jpegkeras.experiments.results import DONE, CellResult, EvaluationResult
+from jpegkeras.experiments.config import crop_size, learns_bands
+from jpegkeras.experiments.results import DONE, CellResult, EvaluationResult, GateResult
 from jpegkeras.files import write_json
 from jpegkeras.input_pipeline import Source, evaluation_batches
+from jpegkeras.learned_bands import BANDS_FILE, MAPS_FILE, write_learned_bands
 from jpegkeras.run_log import RUN_FILE
 from jpegkeras.training import train
 
@@ -37,28 +40,23 @@ def run(spec: CellSpec) -> CellResult:
     """Does what is missing of a cell; returns its result.
 
     Leaves `evaluations/<variant>.json` in the run's folder for each variant, besides what a
-    training leaves; `best/` is removed, as the test split has chosen it.
+    training leaves; `best/` is removed, as the test split has chosen it. A network that learns its
+    bands is trained with its gate first, in the folder `gate`, and then afresh on the fixed list
+    that came of it.
 
     Raises what `jpegkeras.training.train` raises, and InputError for a network that has diverged or
     data sets that do not fit together.
     """
-    facts = _finished_run(spec)
-    if facts is None:
-        console = rich.console.Console(file=sys.stdout, width=_WIDTH)
-        train(
-            spec.training,
-            spec.records[spec.cell.variant.key].directory,
-            spec.workdir,
-            console,
-        )
-        facts = _finished_run(spec)
-        if facts is None:
-            raise InputError(f"{spec.workdir / RUN_FILE}: does not tell of a finished run.")
-    shutil.rmtree(spec.workdir / "best", ignore_errors=True)
-    trained = _Trained(spec)
+    training, gate = spec.training, None
+    if learns_bands(training):
+        bands, gate = _learn_bands(spec)
+        # The lists themselves: the folder may be moved.
+        training = dataclasses.replace(training, bands=bands.to_text())
+    facts = _train(spec, training, spec.workdir)
+    trained = _Trained(spec, spec.workdir)
     own = trained.evaluate(spec.cell.variant)
     others = tuple(trained.evaluate(variant) for variant in spec.evaluated_on)
-    evaluations = [_result(spec, evaluation) for evaluation in (own, *others)]
+    evaluations = [_result(evaluation, spec.run) for evaluation in (own, *others)]
     return dataclasses.replace(
         spec.pending(),
         state=DONE,
@@ -72,15 +70,59 @@ def run(spec: CellSpec) -> CellResult:
         others=tuple(evaluations[1:]),
         classes=tuple(own["classes"]),
         confusion=tuple(map(tuple, own["confusion"])),
+        bands=_bands(spec.workdir).to_dict() if training.bands else None,
+        gate=gate,
     )
 
 
-class _Trained:
-    """The network that a cell has trained, evaluated at any size of its input."""
+def _learn_bands(spec: CellSpec) -> tuple[Bands, GateResult]:
+    """Trains the network with its gate; returns the list that comes of it, and how it went."""
+    folder, directory = spec.workdir / GATE, spec.records[spec.cell.variant.key].directory
+    facts = _train(spec, spec.training, folder)
+    own = _Trained(spec, folder).evaluate(spec.cell.variant)
+    file = folder / BANDS_FILE
+    # The maps come last.
+    if not (file.is_file() and (folder / MAPS_FILE).is_file()):
+        write_learned_bands(folder, directory)
+    run = f"{spec.run}/{GATE}"
+    result = GateResult(
+        own=_result(own, run),
+        train_seconds=_seconds(facts, spec.training.batch_size, own["seconds"]),
+        multiply_adds=facts["network"]["multiply_adds"],
+        mean_kept=json.loads(file.read_text("utf-8"))["mean_kept"],
+        bands_file=f"{run}/{BANDS_FILE}",
+    )
+    # What comes next finds its process as a new one would.
+    keras.utils.clear_session()
+    return read_bands(str(file)), result
 
-    def __init__(self, spec: CellSpec) -> None:
+
+def _train(spec: CellSpec, training: TrainConfig, folder: pathlib.Path) -> dict[str, Any]:
+    """Trains, or continues, unless the whole training is done; returns what `run.json` tells."""
+    facts = _finished_run(training, folder)
+    if facts is None:
+        console = rich.console.Console(file=sys.stdout, width=_WIDTH)
+        train(training, spec.records[spec.cell.variant.key].directory, folder, console)
+        facts = _finished_run(training, folder)
+        if facts is None:
+            raise InputError(f"{folder / RUN_FILE}: does not tell of a finished run.")
+    shutil.rmtree(folder / "best", ignore_errors=True)
+    return facts
+
+
+def _bands(folder: pathlib.Path) -> Bands:
+    """Returns the bands of the network that a folder holds."""
+    description = read_description(find_checkpoint(folder))
+    return description.bands or Bands.lowest(*[description.num_frequencies] * 3)
+
+
+class _Trained:
+    """The network that a folder holds, evaluated at any size of its input."""
+
+    def __init__(self, spec: CellSpec, folder: pathlib.Path) -> None:
         self._spec = spec
-        self._checkpoint = find_checkpoint(spec.workdir)
+        self._folder = folder
+        self._checkpoint = find_checkpoint(folder)
         self._network: tuple[NetworkDescription, keras.Model] | None = None
         self._evaluators: dict[int, Evaluator] = {}
 
@@ -88,7 +130,7 @@ class _Trained:
         """Returns what the evaluation's file holds, which it writes unless it is there already."""
         spec = self._spec
         records = spec.records[variant.key]
-        path = spec.workdir / EVALUATIONS / f"{variant.key}.json"
+        path = self._folder / EVALUATIONS / f"{variant.key}.json"
         same = {"training_digest": spec.training_digest, "records_digest": records.digest}
         found = _load(path)
         if found is not None and same.items() <= found.items():
@@ -165,14 +207,17 @@ class _Clock:
         return (rest[-1] - first) * (len(rest) + 1) / len(rest)
 
 
-def _finished_run(spec: CellSpec) -> dict[str, Any] | None:
+def _finished_run(training: TrainConfig, folder: pathlib.Path) -> dict[str, Any] | None:
     """Returns what `run.json` tells if the whole training is done."""
-    facts = _load(spec.workdir / RUN_FILE)
+    facts = _load(folder / RUN_FILE)
     if facts is None or facts.get("state") != "finished":
         return None
-    settings = json.loads(json.dumps(dataclasses.asdict(spec.training)))
+    settings = json.loads(json.dumps(dataclasses.asdict(training)))
+    if training.bands:
+        # It follows from the bands.
+        del settings["num_frequencies"]
     epochs = facts.get("epochs") or [{}]
-    done = epochs[-1].get("epoch") == spec.training.epochs
+    done = epochs[-1].get("epoch") == training.epochs
     return facts if done and settings.items() <= facts["settings"].items() else None
 
 
@@ -186,7 +231,8 @@ def _seconds(facts: Mapping[str, Any], batch_size: int, evaluation: float) -> fl
     return steps + len(epochs) * evaluation
 
 
-def _result(spec: CellSpec, content: Mapping[str, Any]) -> EvaluationResult:
+def _result(content: Mapping[str, Any], run: str) -> EvaluationResult:
+    """Returns an evaluation of a run, whose folder is given below the results' folder."""
     variant = Variant(**content["variant"])
     return EvaluationResult(
         resolution=variant.resolution,
@@ -195,7 +241,7 @@ def _result(spec: CellSpec, content: Mapping[str, Any]) -> EvaluationResult:
         top5=content["top5"],
         loss=content["loss"],
         records=content["records"],
-        file=f"{spec.run}/{EVALUATIONS}/{variant.key}.json",
+        file=f"{run}/{EVALUATIONS}/{variant.key}.json",
     )
 
 

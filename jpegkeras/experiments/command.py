@@ -14,11 +14,12 @@ from absl import flags
 from jpegkeras.errors import InputError
 from jpegkeras.experiments.config import PRESETS, StudyConfig, load_config
 from jpegkeras.experiments.folder import in_order
-from jpegkeras.experiments.networks import DIFFICULTY, NETWORKS, QUALITY, RESOLUTION
+from jpegkeras.experiments.networks import BANDS, DIFFICULTY, NETWORKS, QUALITY, RESOLUTION
 from jpegkeras.experiments.processes import LAUNCHER
 from jpegkeras.quiet import quiet_tensorflow
 
 COMPLEXITY, ALL = "complexity", "all"
+# Those of the paper: "all" is all of these.
 STUDIES = (DIFFICULTY, RESOLUTION, QUALITY)
 _SOURCES = (
     "input_dir",
@@ -44,8 +45,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "table",
         COMPLEXITY,
-        [COMPLEXITY, *STUDIES, ALL],
-        "Which table to reproduce; all but complexity train networks.",
+        [COMPLEXITY, *STUDIES, BANDS, ALL],
+        "Which table to make; all but complexity train networks. All is the paper's: not bands.",
         flag_values=values,
     )
     string(
@@ -148,6 +149,8 @@ def _run_studies(values: flags.FlagValues, launcher: Sequence[str]) -> int:
     config = _config(values)
     if not values.output_dir:
         raise InputError("--output_dir is missing: the folder for results, report and runs.")
+    if values.table == BANDS and values.networks is not None:
+        raise InputError(f"--table={BANDS} has networks of its own; leave --networks out.")
     if values.calibrate and not values.list:
         raise InputError("--calibrate is of --list; leave it out.")
     # Only now: loading takes a second, and a wrong flag should be told at once.

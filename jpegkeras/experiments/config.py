@@ -10,6 +10,7 @@ import json
 import pathlib
 from typing import Any
 
+from jpegkeras.bands import LEARNED, parse_bands
 from jpegkeras.config import TrainConfig
 from jpegkeras.errors import InputError
 from jpegkeras.experiments.networks import NETWORKS
@@ -66,6 +67,11 @@ def crop_size(resolution: int) -> int:
     never more than there is.
     """
     return min(int(_CROPPED * resolution / _MCU + 0.5), resolution // _MCU) * _MCU
+
+
+def learns_bands(training: TrainConfig) -> bool:
+    """Tells whether a network learns its bands first, in a training of its own."""
+    return bool(training.bands) and parse_bands(training.bands).kind == LEARNED
 
 
 PRESETS = {

@@ -9,8 +9,8 @@ from typing import Any
 
 from jpegkeras.config import TrainConfig
 from jpegkeras.experiments.cells import Cell, Variant
-from jpegkeras.experiments.config import StudyConfig, crop_size
-from jpegkeras.experiments.networks import NETWORKS
+from jpegkeras.experiments.config import StudyConfig, crop_size, learns_bands
+from jpegkeras.experiments.networks import LOWEST, SELECTIONS, network_of
 from jpegkeras.experiments.results import CellResult
 
 # Of a training step beside a forward pass: there and back, and back again for the weights.
@@ -36,8 +36,9 @@ class NetworkSize:
 class Work:
     """What a cell does.
 
-    `multiply_adds`: of the network, for one image; `images`: those of all steps together;
-    `evaluations`: multiply–adds of all evaluations.
+    `steps`: of one training; `multiply_adds`: of the network, for one image; `images`: those of all
+    steps together; `evaluations`: multiply–adds of all evaluations; `trainings`: 2 where bands are
+    learned first.
     """
 
     records: int
@@ -45,6 +46,7 @@ class Work:
     images: int
     multiply_adds: int
     evaluations: int
+    trainings: int = 1
 
     @property
     def forward(self) -> int:
@@ -67,8 +69,11 @@ class Work:
 
 
 def network_size(cell: Cell, variant: Variant, classes: Mapping[str, int]) -> NetworkSize:
-    """Returns a cell's network, at the size of a variant; `classes`: how many a task has."""
-    network = NETWORKS[cell.network]
+    """Returns a cell's network, at the size of a variant; `classes`: how many a task has.
+
+    Networks on as many bands cost the same, whichever these are; a gate's 1 % more is left out.
+    """
+    network = network_of(cell.network)
     return NetworkSize(
         network.model,
         network.num_frequencies,
@@ -103,16 +108,18 @@ def work_of(
         for variant in (cell.variant, *cell.evaluated_on)
     }
     steps = records["train"] // training.batch_size * training.epochs
+    trainings = 2 if learns_bands(training) else 1
     own = multiply_adds[cell.variant]
     # After each epoch, and once more of what was saved.
-    evaluated = own * (training.epochs + 1)
+    evaluated = own * (training.epochs + 1) * trainings
     evaluated += sum(multiply_adds[variant] for variant in cell.evaluated_on)
     return Work(
         records=records["train"],
         steps=steps,
-        images=steps * training.batch_size,
+        images=steps * training.batch_size * trainings,
         multiply_adds=own,
         evaluations=evaluated * records["test"],
+        trainings=trainings,
     )
 
 
@@ -126,8 +133,10 @@ class Pace:
         """Returns how long a network takes for so many multiply–adds; None if nobody knows."""
         if not self.by_network:
             return None
+        # Other bands of the same number take as long.
+        like = LOWEST if network in SELECTIONS else network
         usual = statistics.fmean(self.by_network.values())
-        return cost * self.by_network.get(network, usual)
+        return cost * self.by_network.get(network, self.by_network.get(like, usual))
 
 
 def pace_of_cells(cells: Sequence[CellResult], works: Mapping[str, Work]) -> Pace:
@@ -136,7 +145,8 @@ def pace_of_cells(cells: Sequence[CellResult], works: Mapping[str, Work]) -> Pac
     costs: dict[str, float] = {}
     for cell in cells:
         if cell.train_seconds and cell.key in works:
-            seconds[cell.network] = seconds.get(cell.network, 0) + cell.train_seconds
+            taken = cell.train_seconds + (cell.gate.train_seconds if cell.gate else 0)
+            seconds[cell.network] = seconds.get(cell.network, 0) + taken
             costs[cell.network] = costs.get(cell.network, 0) + works[cell.key].cost
     return Pace({network: seconds[network] / costs[network] for network in seconds})
 

@@ -12,7 +12,8 @@ from jpegkeras.experiments import cell_files, estimates, processes
 from jpegkeras.experiments.cells import Variant
 from jpegkeras.experiments.config import crop_size
 from jpegkeras.experiments.estimates import Pace
-from jpegkeras.experiments.networks import NETWORKS
+from jpegkeras.experiments.folder import in_order
+from jpegkeras.experiments.networks import LOWEST, NETWORKS, SELECTIONS
 from jpegkeras.experiments.processes import LAUNCHER, StopRequests
 from jpegkeras.experiments.progress import format_seconds, print_line
 from jpegkeras.experiments.results import DONE
@@ -70,10 +71,10 @@ def _calibrated(
 ) -> Pace:
     config, content = request.config, planned.data.content
     size = crop_size(config.resolution)
+    wanted = {spec.cell.network for spec in planned.specs if spec.cell.key in planned.wanted}
+    keys = in_order(LOWEST if key in SELECTIONS else key for key in wanted)
     arguments = {
-        "networks": {
-            key: [NETWORKS[key].model, NETWORKS[key].num_frequencies] for key in config.networks
-        },
+        "networks": {key: [NETWORKS[key].model, NETWORKS[key].num_frequencies] for key in keys},
         "image_size": size,
         "num_classes": content.coarse_classes,
         "batch_size": config.training.batch_size,
@@ -81,7 +82,7 @@ def _calibrated(
     }
     found = processes.measure(launcher, "calibration", arguments, stop)
     costs = {}
-    for key in config.networks:
+    for key in keys:
         network = NETWORKS[key]
         measured = estimates.NetworkSize(
             network.model, network.num_frequencies, size, content.coarse_classes
@@ -117,7 +118,7 @@ def _cells_table(planned: Planned, pace: Pace) -> rich.table.Table:
         table.add_row(
             key,
             f"{work.records:,}",
-            f"{work.steps:,}",
+            f"{work.steps * work.trainings:,}",
             f"{work.forward / _TERA:,.2f}",
             _UNKNOWN if seconds is None else format_seconds(seconds),
             "to evaluate" if again else states[key],
@@ -125,17 +126,21 @@ def _cells_table(planned: Planned, pace: Pace) -> rich.table.Table:
     table.add_section()
     done = sum(states[key] == DONE for key in planned.wanted)
     table.add_row(
-        f"{len(planned.wanted)} cells",
+        f"{len(planned.wanted)} cells, {done} done",
         "",
         "",
         f"{forward / _TERA:,.2f}",
         _UNKNOWN if unknown else format_seconds(left),
-        f"left, {done} done",
+        "left",
     )
     table.caption = (
         "10¹²: multiply–adds of a forward pass × training images × epochs; a training step is "
         "three of these. time: of steps and evaluations, without what a cell takes to start."
     )
+    if any(planned.works[key].trainings > 1 for key in planned.wanted):
+        table.caption += (
+            " Learning bands takes two trainings: one with a gate, and one on what it has chosen."
+        )
     return table
 
 

@@ -1,19 +1,25 @@
-"""The paper's four networks, and its figures (dos Santos et al., ICIP 2020)."""
+"""The paper's four networks, and its figures (dos Santos et al., ICIP 2020); and networks on other
+bands than the lowest.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
 DIFFICULTY, RESOLUTION, QUALITY = "difficulty", "resolution", "quality"
+#: The study that is not the paper's: which bands, of equally many.
+BANDS = "bands"
 
 
 @dataclasses.dataclass(frozen=True)
 class StudiedNetwork:
-    """A network of the paper's tables and the network here that stands for it.
+    """A network of the paper's tables and the one here that stands for it, or one on other bands.
 
     `approach` and `input_channels` as the paper has them; `model` and `num_frequencies` for
     `build_model`. `paper_gflops`: 10⁹ multiply–adds an image, and `paper_parameters`: 10⁶, as the
-    paper prints them for 224×224 pixels and 1000 classes.
+    paper prints them for 224×224 pixels and 1000 classes. `bands`, a text of `--bands`, stands for
+    other bands than the lowest, 3 × `num_frequencies` in all, so that the cost is the same; the
+    paper has no such network.
     """
 
     key: str
@@ -22,8 +28,14 @@ class StudiedNetwork:
     input_channels: str
     model: str
     num_frequencies: int
-    paper_gflops: float
-    paper_parameters: float
+    paper_gflops: float | None = None
+    paper_parameters: float | None = None
+    bands: str = ""
+
+    @property
+    def selection(self) -> str:
+        """Its bands as a text of `--bands`."""
+        return self.bands or f"lowest:{self.num_frequencies}"
 
 
 NETWORKS = {
@@ -39,6 +51,24 @@ NETWORKS = {
         StudiedNetwork(
             "fbs16", "FBS 3×16", "ResNet-50 + DCT + FBS", "3x16", "resnet50_dct", 16, 3.18, 25.6
         ),
+    )
+}
+
+#: The network of the paper that `SELECTIONS` are compared with.
+LOWEST = "fbs16"
+
+#: Other ways to choose as many bands as `LOWEST` has.
+SELECTIONS = {
+    network.key: network
+    for network in (
+        StudiedNetwork(key, bands, "ResNet-50 + DCT", "48", "resnet50_dct", 16, bands=bands)
+        for key, bands in (
+            ("y32c8", "y:32,c:8"),
+            ("set48", "channels:48"),
+            ("energy16", "energy:16"),
+            ("info16", "information:16"),
+            ("learned16", "learned:16"),
+        )
     )
 }
 
@@ -64,3 +94,8 @@ PAPER_TOP1: dict[str, dict[str, dict[str, float]]] = {
         "fbs16": {"25": 92.69, "50": 93.26, "75": 93.66, "100": 93.92},
     },
 }
+
+
+def network_of(key: str) -> StudiedNetwork:
+    """Returns a network of `NETWORKS` or `SELECTIONS`; raises KeyError."""
+    return NETWORKS[key] if key in NETWORKS else SELECTIONS[key]

@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jpegkeras import files
@@ -35,6 +35,22 @@ class EvaluationResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class GateResult:
+    """The training in which a network learned its bands, before the one on the fixed list.
+
+    `own`: the network with its gate, evaluated; `train_seconds`: as in `CellResult`; `mean_kept`:
+    bands that an image of the train split keeps; `bands_file`: the list that came of it, below the
+    results' folder.
+    """
+
+    own: EvaluationResult
+    train_seconds: float
+    multiply_adds: int
+    mean_kept: float
+    bands_file: str
+
+
+@dataclasses.dataclass(frozen=True)
 class CellResult:
     """One training: what it was, how it went, what came of it.
 
@@ -42,7 +58,9 @@ class CellResult:
     empty unless it is DONE. `train_seconds`: its steps and evaluations alone. `own`: on the variant
     it was trained on; `others`: on further ones. `classes`: a row a class, `{"class", "records",
     "top1", "top5"}`; `confusion`: true class down, predicted across. `run`: its folder below the
-    results' folder.
+    results' folder. `bands`: of a network that was given or learned them, zigzag positions by
+    component; None for the lowest. `gate`: of one that learned them; what else is here is of the
+    network on the fixed list.
     """
 
     key: str
@@ -65,6 +83,8 @@ class CellResult:
     others: tuple[EvaluationResult, ...] = ()
     classes: tuple[Mapping[str, Any], ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
+    bands: Mapping[str, Sequence[int]] | None = None
+    gate: GateResult | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,10 +151,13 @@ def load_results(folder: str | os.PathLike) -> Results:
 def parse_cell(content: dict[str, Any]) -> CellResult:
     """Returns a cell from its fields as JSON has them; raises KeyError or TypeError."""
     content = dict(content)
-    own = content.pop("own")
+    own, gate = content.pop("own"), content.pop("gate", None)
+    if gate is not None:
+        gate = GateResult(**{**gate, "own": EvaluationResult(**gate["own"])})
     return CellResult(
         studies=tuple(content.pop("studies")),
         own=None if own is None else EvaluationResult(**own),
+        gate=gate,
         others=tuple(EvaluationResult(**other) for other in content.pop("others")),
         classes=tuple(content.pop("classes")),
         confusion=tuple(map(tuple, content.pop("confusion"))),

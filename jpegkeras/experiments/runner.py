@@ -20,7 +20,7 @@ import jpegkeras
 from jpegkeras.dataset_info import DatasetInfo
 from jpegkeras.errors import InputError
 from jpegkeras.experiments import cell_files, estimates, folder, processes
-from jpegkeras.experiments.cell_files import CellSpec, training_of
+from jpegkeras.experiments.cell_files import GATE, CellSpec, training_of
 from jpegkeras.experiments.cells import Cell, Variant, plan_cells, variants_of
 from jpegkeras.experiments.config import StudyConfig, crop_size
 from jpegkeras.experiments.datasets import DataSets, Input, check_same
@@ -28,7 +28,13 @@ from jpegkeras.experiments.estimates import Pace, Work
 from jpegkeras.experiments.folder import Study
 from jpegkeras.experiments.networks import NETWORKS
 from jpegkeras.experiments.processes import LAUNCHER, StopRequests
-from jpegkeras.experiments.progress import StudyProgress, format_seconds, print_line, read_state
+from jpegkeras.experiments.progress import (
+    RunState,
+    StudyProgress,
+    format_seconds,
+    print_line,
+    read_state,
+)
 from jpegkeras.experiments.results import (
     DONE,
     FAILED,
@@ -53,8 +59,9 @@ _WHAT_FAILS = (InputError, OSError, EngineError, MemoryError)
 class Request:
     """What was asked for.
 
-    `studies`: of `networks.DIFFICULTY`, `RESOLUTION` and `QUALITY`; `name`: that of `config`, its
-    preset or file; `cache_dir`: for the data sets, by default `records` in `output_dir`.
+    `studies`: of `networks.DIFFICULTY`, `RESOLUTION`, `QUALITY` and `BANDS`; `name`: that of
+    `config`, its preset or file; `cache_dir`: for the data sets, by default `records` in
+    `output_dir`.
     """
 
     studies: tuple[str, ...]
@@ -360,13 +367,21 @@ class _Runner:
         work, trained = self._planned.works[spec.cell.key], cell_files.is_trained(spec)
 
         def look() -> None:
-            state = read_state(spec.workdir)
-            share = 0 if trained else min(state.step / max(work.steps, 1), 1)
+            shown, done = title, 0.0
+            state = RunState()
+            for workdir in spec.workdirs:
+                found = read_state(workdir)
+                done += min(found.step / max(work.steps, 1), 1)
+                if found.step:
+                    state = found
+                    shown = title if workdir == spec.workdir else f"{title}, {GATE}"
+            share = 0 if trained else done / work.trainings
             cost = work.training * share
-            progress.show(title, state, spec.training.epochs, work.steps, cost)
+            progress.show(shown, state, spec.training.epochs, work.steps, cost)
 
         path = spec.save()
-        processes.wait_until_free(spec.workdir, _FREE_SECONDS, self._stop)
+        for workdir in filter(pathlib.Path.is_dir, spec.workdirs):
+            processes.wait_until_free(workdir, _FREE_SECONDS, self._stop)
         log = spec.workdir / cell_files.LOG_FILE
         command = (*self._launcher, _CELL_MODULE, str(path))
         status = processes.run(command, log, self._stop, look)

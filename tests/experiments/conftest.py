@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jpegkeras.experiments import report
+from tests import band_networks
 from tests.experiments import studies
 
 
@@ -22,7 +23,9 @@ def without_report(monkeypatch):
 
 @pytest.fixture
 def tiny_studies(tiny_network):
-    """Puts tiny networks in the places of "rgb" and "fbs16"."""
+    """Puts tiny networks in the places of "rgb", "fbs16" and those on other bands."""
     undo = studies.make_networks_tiny()
+    band_networks.add_band_network()
     yield
+    band_networks.remove_band_network()
     undo()

@@ -13,11 +13,18 @@ from jpegkeras.config import TrainConfig
 from jpegkeras.experiments import runner
 from jpegkeras.experiments.config import StudyConfig
 from jpegkeras.experiments.datasets import Input
-from jpegkeras.experiments.networks import DIFFICULTY, NETWORKS, QUALITY, RESOLUTION
+from jpegkeras.experiments.networks import (
+    DIFFICULTY,
+    NETWORKS,
+    QUALITY,
+    RESOLUTION,
+    SELECTIONS,
+)
 from preprocess.sources import SourceSpec
 
-# `tests.networks.TINY`; processes that only start others do without TensorFlow.
-TINY = "tiny"
+# `tests.networks.TINY` and `tests.band_networks.TINY_BANDS`; processes that only start others do
+# without TensorFlow.
+TINY, TINY_BANDS = "tiny", "tiny_bands"
 ALL = (DIFFICULTY, RESOLUTION, QUALITY)
 STAND_INS = (sys.executable, "-m", "tests.experiments.stand_ins")
 WITH_TINY = (sys.executable, "-m", "tests.experiments.with_tiny")
@@ -40,13 +47,31 @@ CONFIG = StudyConfig(
 
 
 def make_networks_tiny():
-    """Puts tiny networks in the places of two of the paper's; returns what undoes it."""
-    before = dict(NETWORKS)
+    """Puts tiny networks in the places of two of the paper's, and of those on other bands.
+
+    These take 12 bands. Returns what undoes it.
+    """
+    before, selections = dict(NETWORKS), dict(SELECTIONS)
     for key, num_frequencies in (("rgb", 8), ("fbs16", 4)):
         NETWORKS[key] = dataclasses.replace(
             NETWORKS[key], model=TINY, num_frequencies=num_frequencies
         )
-    return lambda: NETWORKS.update(before)
+    for key, bands in (
+        ("y32c8", "y:8,c:2"),
+        ("set48", "y=0-7,cb=0+2,cr=0+2"),
+        ("energy16", "energy:4"),
+        ("info16", "information:4"),
+        ("learned16", "learned:4"),
+    ):
+        SELECTIONS[key] = dataclasses.replace(
+            SELECTIONS[key], model=TINY_BANDS, num_frequencies=4, bands=bands
+        )
+
+    def undo():
+        NETWORKS.update(before)
+        SELECTIONS.update(selections)
+
+    return undo
 
 
 def write_images(folder, per_class=12):

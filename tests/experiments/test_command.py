@@ -12,7 +12,7 @@ import pytest
 from absl import flags
 
 from jpegkeras.experiments import command, complexity, listing, runner, tables
-from jpegkeras.experiments.networks import DIFFICULTY, QUALITY, RESOLUTION
+from jpegkeras.experiments.networks import BANDS, DIFFICULTY, QUALITY, RESOLUTION
 from jpegkeras.experiments.processes import StoppedError
 from jpegkeras.experiments.results import load_results
 
@@ -63,6 +63,13 @@ def test_complexity_is_printed_and_written(tmp_path):
         assert 0 < row["trainable_parameters"] < row["parameters"]
 
 
+def test_help_lists_the_flags():
+    process = run_process("--help")
+    assert process.returncode == 0
+    for flag in ("--table", "--input_tar", "--[no]list", "--seeds"):
+        assert flag in process.stdout
+
+
 def test_the_paper_has_four_networks():
     assert [(row.input_channels, row.num_frequencies) for row in complexity.PAPER] == [
         ("3x1", 64),
@@ -102,6 +109,7 @@ def test_wrong_arguments_are_told_in_a_line(tmp_path, arguments, status, message
         (["--table=all", "--config=smoke", "--output_dir=out", "--qualities=101"], "1 to 100"),
         (["--table=all", "--config=smoke", "--output_dir=out", "--epochs=0"], "epochs"),
         (["--table=all", "--config=smoke", "--output_dir=out", "--calibrate"], "--list"),
+        (["--table=bands", "--config=smoke", "--output_dir=out", "--networks=rgb"], "of its own"),
         (["--table=complexity", "--seeds=1"], "has no use for --seeds"),
         (
             ["--table=all", "--config=smoke", "--output_dir=out", "--input_dir=a", "--input_csv=b"]
@@ -183,6 +191,8 @@ def test_one_table_alone_is_asked_for(asked, tmp_path):
     assert asked[0].studies == (QUALITY,)
     # No images: the built-in ones.
     assert asked[0].given.source is None
+    assert run("--table=bands", "--config=smoke", f"--output_dir={tmp_path}") == 0
+    assert asked[1].studies == (BANDS,)
 
 
 def test_failed_cells_and_signals_are_the_exit_status(monkeypatch, capsys, tmp_path):

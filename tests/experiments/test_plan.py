@@ -10,11 +10,19 @@ import rich.console
 
 from jpegkeras.errors import InputError
 from jpegkeras.experiments import estimates, listing
-from jpegkeras.experiments.cells import Variant, plan_cells, variants_of
+from jpegkeras.experiments.cell_files import CellSpec, Records, training_of
+from jpegkeras.experiments.cells import Cell, Variant, plan_cells, variants_of
 from jpegkeras.experiments.config import PRESETS, StudyConfig
 from jpegkeras.experiments.datasets import DataSets, Input
 from jpegkeras.experiments.folder import Study, join
-from jpegkeras.experiments.networks import DIFFICULTY, QUALITY, RESOLUTION
+from jpegkeras.experiments.networks import (
+    BANDS,
+    DIFFICULTY,
+    LOWEST,
+    QUALITY,
+    RESOLUTION,
+    SELECTIONS,
+)
 from jpegkeras.experiments.progress import RunState, StudyProgress, read_state
 from tests.experiments.studies import ALL, CONFIG, STAND_INS, request, run
 
@@ -34,6 +42,75 @@ def test_the_papers_studies_have_each_training_once():
     assert {cell.studies for cell in base} == {ALL}
     assert {len(cell.evaluated_on) for cell in base} == {6}
     assert len(variants_of(cells)) == 7
+
+
+def test_the_study_of_bands_shares_the_cell_of_the_lowest():
+    papers, bands = plan_cells(StudyConfig(), ALL), plan_cells(StudyConfig(), (BANDS,))
+    assert [cell.network for cell in bands] == [LOWEST, *SELECTIONS]
+    assert {(cell.variant, cell.task) for cell in bands} == {(Variant(256, 100), "coarse")}
+    both = plan_cells(dataclasses.replace(StudyConfig(), seeds=(0, 1)), (*ALL, BANDS))
+    assert len(both) == len({cell.key for cell in both}) == 2 * (len(papers) + len(SELECTIONS))
+    for cell in both:
+        expected = cell.variant == Variant(256, 100) and cell.task == "coarse"
+        expected = expected and cell.network in (LOWEST, *SELECTIONS)
+        assert (BANDS in cell.studies) == expected
+    # The rest of the plan is as it would be without them.
+    first = [cell for cell in both if cell.seed == 0 and cell.network not in SELECTIONS]
+    assert [(cell.key, cell.evaluated_on) for cell in first] == [
+        (cell.key, cell.evaluated_on) for cell in papers
+    ]
+    # Whichever networks the other studies have.
+    few = plan_cells(StudyConfig(networks=("rgb",)), (QUALITY, BANDS))
+    assert {cell.network for cell in few if BANDS in cell.studies} == {LOWEST, *SELECTIONS}
+
+
+@pytest.mark.parametrize(
+    ("network", "training", "whole", "sizes"),
+    [
+        (
+            "rgb",
+            "c1fbe41650caf1f019be980e947de805019c2147b66e970a46955d9b3d012601",
+            "f620d2239ea4e3764dac49097fb8a731b37fbccb8cef3b84261cb55e879b0562",
+            ["resnet50_rgb/64/32/12", "resnet50_rgb/64/64/12"],
+        ),
+        (
+            "fbs16",
+            "b3e80996b5d50385514f931eefd49ada43bc4474fd20beacb8e350e85e18e1a3",
+            "db4902d4953f008b158f87978f461a4359ef714ba8f81fbcbb970aac1398a8ab",
+            ["resnet50_dct/16/32/12", "resnet50_dct/16/64/12"],
+        ),
+    ],
+)
+def test_folders_of_before_there_were_bands_stay_valid(network, training, whole, sizes):
+    variants = (Variant(64, 100), Variant(32, 100), Variant(64, 25))
+    records = {
+        variant.key: Records(f"/x/{variant.key}", f"digest of {variant.key}")
+        for variant in variants
+    }
+    cell = Cell(network, variants[0], "coarse", 1, variants[1:], (RESOLUTION, QUALITY))
+    spec = CellSpec(cell, training_of(cell, PRESETS["tiny_imagenet"]), "/out", records)
+    assert cell.key == f"r64-q100-coarse/{network}/seed1"
+    assert (spec.training_digest, spec.digest) == (training, whole)
+    assert [size.key for size in estimates.network_sizes([cell], {"coarse": 12})] == sizes
+    # A table more leaves it as it is.
+    more = dataclasses.replace(cell, studies=(*cell.studies, BANDS))
+    assert dataclasses.replace(spec, cell=more).digest == whole
+
+
+def test_learned_bands_are_twice_the_work():
+    cells = {cell.network: cell for cell in plan_cells(CONFIG, (BANDS,))}
+    classes, records = {"coarse": 2}, {"train": 30, "test": 6}
+    (size,) = estimates.network_sizes(cells.values(), classes)
+    works = {
+        key: estimates.work_of(cell, training_of(cell, CONFIG), records, classes, {size.key: 1000})
+        for key, cell in cells.items()
+    }
+    assert len({work.cost for key, work in works.items() if key != "learned16"}) == 1
+    assert works["learned16"].cost == 2 * works["energy16"].cost
+    assert works["learned16"].steps == works["energy16"].steps
+    # As long as the network of the paper with as many bands.
+    pace = estimates.Pace({"rgb": 2.0, LOWEST: 4.0})
+    assert pace.seconds("energy16", 10) == 40
 
 
 def test_the_work_of_a_cell_is_what_one_counts_by_hand():
@@ -71,6 +148,19 @@ def test_the_list_shows_cells_and_data_sets_and_makes_nothing(images, tmp_path):
     assert "?" in said
     assert "--calibrate" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_list_shows_the_bands_and_what_the_gate_costs(images, tmp_path):
+    said = show(request(images, tmp_path / "out", (BANDS,)), calibrate=True)
+    rows = {
+        key: next(line for line in said.splitlines() if f"/{key}/" in line) for key in SELECTIONS
+    }
+    assert "fbs16/seed0" in said and "6 cells" in said and "?" not in said
+    # Images, steps, 10¹².
+    assert rows["energy16"].split()[1:3] == ["30", "14"]
+    assert rows["learned16"].split()[1:3] == ["30", "28"]
+    assert "Learning bands takes two trainings" in " ".join(said.split())
+    assert "trainings" not in show(request(images, tmp_path / "out"))
 
 
 def test_the_list_tells_the_time_from_cells_that_are_done(images, tmp_path, without_report):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jpegkeras.experiments.networks import BANDS
 from jpegkeras.experiments.report import write_report
 from tests.experiments import fakes
 
@@ -82,6 +83,7 @@ def photograph(folder, width, height):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     results = fakes.make_results(
+        studies=(*fakes.STUDIES, BANDS),
         failed=lambda cell: cell.key == "r64-q100-fine/dct64/seed0",
         done=lambda cell: cell.key != "r64-q25-coarse/fbs16/seed2",
     )

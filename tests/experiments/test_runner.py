@@ -18,7 +18,14 @@ from jpegkeras.errors import InputError
 from jpegkeras.experiments import cell_files, report
 from jpegkeras.experiments.cells import Variant
 from jpegkeras.experiments.datasets import DataSets, check_same
-from jpegkeras.experiments.networks import DIFFICULTY, QUALITY, RESOLUTION
+from jpegkeras.experiments.networks import (
+    BANDS,
+    DIFFICULTY,
+    LOWEST,
+    QUALITY,
+    RESOLUTION,
+    SELECTIONS,
+)
 from jpegkeras.experiments.processes import StoppedError
 from jpegkeras.experiments.results import DONE, FAILED, PENDING, load_results
 from jpegkeras.files import locked
@@ -192,6 +199,25 @@ def test_another_table_keeps_what_the_first_has_found(asked):
     (base,) = (cell for cell in results.cells if cell.key.startswith(BASE))
     assert len(base.others) == 2
     assert base.studies == (RESOLUTION, QUALITY)
+
+
+def test_the_study_of_bands_trains_what_the_others_have_not(asked):
+    run(asked(QUALITY, networks=("rgb", "fbs16")))
+    folder = asked().folder
+    before = {cell.key: cell for cell in load_results(folder).cells}
+    (folder / stand_ins.STARTED).unlink()
+    stand_ins.bad(folder, **{f"{BASE}/energy16/seed0": "error"})
+    failed, said = run(asked(BANDS, networks=("rgb", "fbs16")))
+    assert failed == 1
+    assert "bands: 6 cells, 1 done before" in said
+    assert stand_ins.started(folder) == [f"{BASE}/{key}/seed0" for key in SELECTIONS]
+    found = {cell.key: cell for cell in load_results(folder).cells}
+    shared = f"{BASE}/{LOWEST}/seed0"
+    assert found[shared].studies == (QUALITY, BANDS)
+    assert found[shared].others == before[shared].others != ()
+    assert {*before} <= {*found}
+    # The paper's studies have no use for them.
+    assert "4 cells, 4 done before" in run(asked(QUALITY, networks=("rgb", "fbs16")))[1]
 
 
 def test_fewer_networks_run_alone_and_the_others_stay(asked):

@@ -1,4 +1,4 @@
-"""Runs a module of the project with the tiny network beside the real ones.
+"""Runs a module of the project with the tiny networks beside the real ones.
 
 python -m tests.experiments.with_tiny MODULE ARGUMENT…
 """
@@ -12,9 +12,10 @@ import sys
 
 def main():
     from jpegkeras.experiments import complexity
-    from tests import networks
+    from tests import band_networks, networks
 
     networks.add_tiny_network()
+    band_networks.add_band_network()
     # The paper's table costs seconds: four large networks are built for it.
     row = dataclasses.replace(complexity.PAPER[0], model=networks.TINY)
     complexity.PAPER = (row,)

@@ -1,7 +1,7 @@
 """The report of the studies, made of `results.json` alone.
 
 `python -m jpegkeras.experiments.report DIR` makes that of a folder again.
-`views`, `costs` and `class_views` make tables of results; the other modules show them.
+`views`, `band_views`, `costs` and `class_views` make tables of results; the others show them.
 """
 
 from jpegkeras.experiments.report.terminal import print_tables

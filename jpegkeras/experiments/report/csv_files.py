@@ -7,10 +7,12 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jpegkeras.experiments.report.band_views import band_rows, bands_of
 from jpegkeras.experiments.report.class_views import coarse_cells
 from jpegkeras.experiments.report.costs import learning_costs
 from jpegkeras.experiments.report.views import Reading, StudyTable, study_tables
 from jpegkeras.experiments.results import DONE, CellResult, Results
+from jpegkeras.sampling import COMPONENTS
 
 
 def csv_texts(results: Results) -> dict[str, str]:
@@ -21,6 +23,7 @@ def csv_texts(results: Results) -> dict[str, str]:
     tables: dict[str, list[Mapping[str, Any]]] = {"complexity": list(results.complexity)}
     for table in study_tables(results):
         tables[table.name] = list(_study_rows(table))
+    tables["bands"] = list(_band_rows(results))
     tables["per-class"] = list(_class_rows(results))
     tables["learning-cost"] = list(_cost_rows(results))
     tables["speed"] = list(_speed_rows(results))
@@ -39,6 +42,31 @@ def _study_rows(table: StudyTable) -> Iterable[Mapping[str, Any]]:
                     "paper_top1_percent": entry.paper,
                     "error": " ".join(reading.cell.error.split()),
                 }
+
+
+def _band_rows(results: Results) -> Iterable[Mapping[str, Any]]:
+    for row in band_rows(results):
+        for reading in row.entry.readings:
+            cell, bands = reading.cell, bands_of(reading.cell)
+            gate = cell.gate.own if cell.gate else None
+            yield {
+                "selection": row.selection,
+                **_cell_columns(cell),
+                **{
+                    f"{key}_bands": len(places) if places else None
+                    for key, places in (
+                        bands.to_dict() if bands else dict.fromkeys(COMPONENTS)
+                    ).items()
+                },
+                "bands": bands.to_text() if bands else None,
+                "multiply_adds": cell.multiply_adds,
+                "parameters": cell.parameters,
+                "state": reading.state,
+                **_evaluation_columns(reading),
+                "gated_top1_percent": _percent(gate.top1) if gate else None,
+                "gated_file": gate.file if gate else None,
+                "error": " ".join(cell.error.split()),
+            }
 
 
 def _cell_columns(cell: CellResult) -> dict[str, Any]:

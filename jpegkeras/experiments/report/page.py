@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jpegkeras.experiments.report import page_tables
+from jpegkeras.experiments.networks import BANDS
+from jpegkeras.experiments.report import page_bands, page_tables
 from jpegkeras.experiments.report.formatting import whole
 from jpegkeras.experiments.report.html import Html, element, join, link, text
 from jpegkeras.experiments.report.page_style import style_sheet
@@ -45,6 +46,7 @@ def make_page(results: Results, plots: Mapping[str, SavedPlot]) -> str:
         ("overview", "Overview", _overview(results, plots)),
         ("complexity", "Complexity", _complexity(results)),
         *((table.name, table.title, _study(table, plots)) for table in study_tables(results)),
+        ("bands", "Which bands", _bands(results, plots)),
         ("classes", "Coarse classes", _classes(results, plots)),
         ("learning", "Learning cost", _learning(results, plots)),
         ("runs", "All runs", _runs(results)),
@@ -237,6 +239,21 @@ def _study(table: StudyTable, plots: Mapping[str, SavedPlot]) -> Html:
     )
 
 
+def _bands(results: Results, plots: Mapping[str, SavedPlot]) -> Html | None:
+    table = page_bands.bands_table(results)
+    if table is None:
+        return None
+    return join(
+        element("p", page_bands.caption(results), class_="caption"),
+        element(
+            "div",
+            element("div", table, page_bands.bands_sources(results)),
+            _figures(plots, (BANDS,)),
+            class_="pair",
+        ),
+    )
+
+
 def _classes(results: Results, plots: Mapping[str, SavedPlot]) -> Html | None:
     table = page_tables.class_table(results)
     if table is None:
@@ -257,11 +274,13 @@ def _learning(results: Results, plots: Mapping[str, SavedPlot]) -> Html | None:
     table = page_tables.cost_table(results)
     if table is None:
         return None
+    gated = any(cell.gate for cell in results.cells)
     return join(
         element(
             "p",
             "Means over seeds and qualities, which do not change the cost. Multiply–adds are of "
-            "forward passes; a step of training takes about three times that.",
+            "forward passes; a step of training takes about three times that."
+            + (" Of learned bands, without the training that learned them." if gated else ""),
             class_="caption",
         ),
         table,

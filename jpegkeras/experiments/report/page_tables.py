@@ -32,6 +32,8 @@ from jpegkeras.experiments.report.views import (
 from jpegkeras.experiments.results import DONE, FAILED, PENDING, CellResult, Results
 
 NONE = "–"
+#: Of `source_row`.
+SOURCE_HEADINGS = ("Figure", "Seed", "Top-1, %", "Top-5, %", "Images", "File")
 
 
 def study_table(table: StudyTable) -> Html:
@@ -66,7 +68,7 @@ def study_table(table: StudyTable) -> Html:
 def study_sources(table: StudyTable) -> Html:
     """Returns a list, closed at first, of the run behind every figure of a table."""
     rows = [
-        _source_row(
+        source_row(
             reading,
             f"{network_title(row.network)}, {column.heading}",
             anchor(table, row.network, column) if number == 0 else None,
@@ -77,7 +79,7 @@ def study_sources(table: StudyTable) -> Html:
     ]
     return folded(
         f"Where each figure is from ({len(rows)}), also in {table.name}.csv",
-        plain_table(("Figure", "Seed", "Top-1, %", "Top-5, %", "Images", "File"), rows),
+        plain_table(SOURCE_HEADINGS, rows),
     )
 
 
@@ -123,7 +125,7 @@ def overview_table(results: Results) -> Html | None:
         join("Learning", _small("mean of a run")),
     )
     sources = [
-        _source_row(
+        source_row(
             reading,
             network_title(network),
             f"from-overview-{_id(network)}" if number == 0 else None,
@@ -135,7 +137,7 @@ def overview_table(results: Results) -> Html | None:
         plain_table(headings, rows, label="Overview"),
         folded(
             f"Where each figure is from ({len(sources)})",
-            plain_table(("Figure", "Seed", "Top-1, %", "Top-5, %", "Images", "File"), sources),
+            plain_table(SOURCE_HEADINGS, sources),
         ),
     )
 
@@ -341,12 +343,8 @@ def folded(summary: str, *parts: object) -> Html:
     return element("details", element("summary", summary), *parts)
 
 
-def anchor(table: StudyTable, network: str, column: Column) -> str:
-    """Returns the id of the first run behind a figure."""
-    return f"from-{table.name}-{_id(network)}-{_id(column.key)}"
-
-
-def _source_row(reading: Reading, figure: str, id_: str | None) -> Html:
+def source_row(reading: Reading, figure: str, id_: str | None) -> Html:
+    """Returns the run behind a figure: its seed, its accuracy, its file."""
     evaluation = reading.evaluation
     if reading.state != DONE:
         facts = [
@@ -361,6 +359,11 @@ def _source_row(reading: Reading, figure: str, id_: str | None) -> Html:
             element("td", link(evaluation.file, evaluation.file), class_="left"),
         ]
     return element("tr", element("th", figure), element("td", reading.cell.seed), *facts, id=id_)
+
+
+def anchor(table: StudyTable, network: str, column: Column) -> str:
+    """Returns the id of the first run behind a figure."""
+    return f"from-{table.name}-{_id(network)}-{_id(column.key)}"
 
 
 def _run_row(cell: CellResult, what: str, file: str | None = None) -> Html:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jpegkeras.experiments.report.band_views import BandRow, band_rows
 from jpegkeras.experiments.report.costs import learning_costs
 from jpegkeras.experiments.report.formatting import (
     amount,
@@ -31,7 +32,7 @@ _NONE = "–"
 
 
 def print_tables(results: Results, console: Console) -> None:
-    """Prints complexity, the studies, speed and learning cost, as far as there are figures.
+    """Prints complexity, the studies, bands, speed and learning cost, as far as there are figures.
 
     A place of a study has our top-1 in per cent, its distance from RGB, and the paper's.
     """
@@ -40,6 +41,8 @@ def print_tables(results: Results, console: Console) -> None:
     for table in study_tables(results):
         for part in _parts(table):
             console.print(part)
+    if rows := band_rows(results):
+        console.print(_bands(rows))
     if results.speed.get("images_per_second"):
         console.print(_speed(results))
     if learning_costs(results):
@@ -93,15 +96,50 @@ def _entry(entry: Entry) -> Text:
             lines.append((f"{entry.spread.count} of {len(entry.readings)} seeds", "dim"))
     elif not entry.readings:
         lines.append((_NONE, "dim"))
-    for state, style in ((FAILED, "red"), (PENDING, "dim")):
-        if count := entry.count(state):
-            lines.append((state if len(entry.readings) == 1 else f"{count} {state}", style))
+    lines += _states(entry)
     if not lines:
         lines.append(("not evaluated", "dim"))
     if entry.paper is not None:
         drop = "" if entry.paper_drop is None else f" ({points(entry.paper_drop)})"
         lines.append((f"paper {percent(entry.paper)}{drop}", "dim"))
     return Text("\n").join(Text(line, style) for line, style in lines)
+
+
+def _states(entry: Entry) -> list[tuple[str, str]]:
+    """Returns, a line a state with its style, what is not done."""
+    return [
+        (state if len(entry.readings) == 1 else f"{count} {state}", style)
+        for state, style in ((FAILED, "red"), (PENDING, "dim"))
+        if (count := entry.count(state))
+    ]
+
+
+def _bands(rows: Sequence[BandRow]) -> Table:
+    title = f"Which bands, of equally many; coarse classes; points to {rows[0].selection}"
+    headings = (
+        "Selection",
+        "Y+Cb+Cr",
+        "Mult.–adds",
+        "Parameters",
+        "Top-1, %",
+        "Points",
+    )
+    table = _table(title, headings)
+    table.columns[0].no_wrap = True
+    for row in rows:
+        lines = [(plus_minus(row.entry.spread), "bold")] if row.entry.spread else []
+        lines += _states(row.entry)
+        if row.gated:
+            lines.append((f"gated {plus_minus(row.gated)}", "dim"))
+        table.add_row(
+            Text(row.selection),
+            "\n".join("+".join(map(str, counts)) for counts in row.counts) or _NONE,
+            _NONE if row.multiply_adds is None else amount(row.multiply_adds),
+            _NONE if row.parameters is None else amount(row.parameters),
+            Text("\n").join(Text(line, style) for line, style in lines),
+            _NONE if row.difference is None else points(row.difference),
+        )
+    return table
 
 
 def _speed(results: Results) -> Table:

@@ -12,6 +12,8 @@ from jpegkeras.experiments.networks import (
     PAPER_TOP1,
     QUALITY,
     RESOLUTION,
+    SELECTIONS,
+    network_of,
 )
 from jpegkeras.experiments.results import (
     DONE,
@@ -116,7 +118,7 @@ def study_tables(results: Results) -> list[StudyTable]:
 
 def network_title(key: str) -> str:
     """Returns what tables call a network."""
-    return NETWORKS[key].title if key in NETWORKS else key
+    return network_of(key).title if key in NETWORKS or key in SELECTIONS else key
 
 
 def network_keys(cells: Iterable[CellResult]) -> list[str]:
@@ -126,11 +128,15 @@ def network_keys(cells: Iterable[CellResult]) -> list[str]:
 
 
 def base_cells(results: Results, task: str = "coarse") -> list[CellResult]:
-    """Returns the trainings on the variant of the data that the studies share."""
+    """Returns the trainings on the variant of the data that the studies share.
+
+    Without the `SELECTIONS`, which have a table of their own.
+    """
     return [
         cell
         for cell in results.cells
         if cell.task == task
+        and cell.network not in SELECTIONS
         and cell.resolution == results.config.get("resolution")
         and cell.quality == results.config.get("quality")
     ]
