@@ -16,7 +16,7 @@ FUZZ_SEED ?= 0
 TEST_PROCESSES ?= $(shell nproc)
 PYTEST = $(PY) -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
-.PHONY: all env test test-fast lint format demo bench check-corpus fuzz clean
+.PHONY: all env test test-fast test-long lint format demo bench check-corpus fuzz clean
 all: test
 
 env: $(VENV)/.installed
@@ -38,10 +38,14 @@ format: env
 	$(VENV)/bin/ruff format .
 
 test: lint
-	$(PYTEST)
+	$(PYTEST) -m "not long"
 
 test-fast: lint
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not long"
+
+# What would make `make test` too long for every commit: whole studies, and slow tests with further settings.
+test-long: env
+	$(PYTEST) -m long
 
 # The main job on pictures that the project draws itself: each step is a command that a user would type.
 demo: env

@@ -594,7 +594,7 @@ def train_steps(setup, epochs):
             setup.step(features, labels, tf.constant(0, tf.int64), tf.constant(0.0))
 
 
-@pytest.mark.parametrize("augment", ["paper", pytest.param("strong", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("augment", ["paper", pytest.param("strong", marks=pytest.mark.long)])
 def test_a_gate_comes_to_keep_what_it_is_to(data_dir, augment):
     setup = prepare(dataclasses.replace(CONFIG, augment=augment, **GATED), data_dir)
     assert kept_of_an_image(setup) == 24
@@ -623,8 +623,8 @@ def test_every_weight_of_the_gate_gets_a_gradient(data_dir):
     "changes",
     [
         {},
-        pytest.param({"ema_decay": 0.9}, marks=pytest.mark.slow),
-        pytest.param({"jit": True}, marks=pytest.mark.slow),
+        pytest.param({"ema_decay": 0.9}, marks=pytest.mark.long),
+        pytest.param({"jit": True}, marks=pytest.mark.long),
     ],
     ids=str,
 )

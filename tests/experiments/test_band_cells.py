@@ -172,7 +172,7 @@ def test_other_bands_are_other_trainings(records, tmp_path):
     assert len(digests) == 1 + len(SELECTIONS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_study_from_images_to_the_report(images, tmp_path):
     asked = request(images, tmp_path / "out", (BANDS,))
     failed, said = run(asked, WITH_TINY)

@@ -239,7 +239,7 @@ def test_save_names_a_folder_that_is_not_there(tmp_path):
         tables.save([{"a": 1}], tmp_path / "absent", "table")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_real_networks_go_through_all_of_it(tmp_path):
     line = ["--table=difficulty", f"--output_dir={tmp_path / 'out'}"]
     line += ["--config=smoke", "--networks=fbs16", "--resolutions=32", "--epochs=1"]
