@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 
@@ -88,7 +89,7 @@ def make_strategy(name: str, logical_cpus: int = 1) -> tf.distribute.Strategy:
     if name == "none" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
     devices = gpus or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return _make_mirrored(tuple(device.name for device in devices))
 
 
 def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
@@ -99,6 +100,13 @@ def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
             f"--batch_size={batch_size} cannot be shared equally by {replicas} devices; "
             f"take {batch_size // replicas * replicas or replicas}."
         )
+
+
+@functools.cache
+def _make_mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    # One for all callers: every strategy numbers its collective operations from the same start, and
+    # TensorFlow takes those of two strategies over the same devices for one another.
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _make_multiworker() -> tf.distribute.Strategy:

@@ -1,12 +1,14 @@
-"""Which host of how many this is, from TF_CONFIG."""
+"""Which host of how many this is, from TF_CONFIG, and strategies that share a process."""
 
 from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
-from jpegkeras.distribution import Hosts, find_hosts
+from jpegkeras.distribution import Hosts, find_hosts, make_strategy
 from jpegkeras.errors import InputError
 
 TWO = {"worker": ["a:1", "b:1"]}
@@ -15,6 +17,26 @@ TWO = {"worker": ["a:1", "b:1"]}
 def set_config(monkeypatch, content):
     text = content if isinstance(content, str) else json.dumps(content)
     monkeypatch.setenv("TF_CONFIG", text)
+
+
+def test_two_strategies_of_one_process_do_not_mix_up_their_collectives():
+    def on_replicas(strategy, compute):
+        def replica():
+            context = tf.distribute.get_replica_context()
+            return compute(context, tf.fill([3], context.replica_id_in_sync_group))
+
+        return tf.function(lambda: strategy.experimental_local_results(strategy.run(replica)))()
+
+    def total(context, numbers):
+        return context.all_reduce("SUM", tf.cast(numbers, tf.float32))
+
+    def together(context, numbers):
+        return context.all_gather(tf.cast(numbers, tf.int64), axis=0)
+
+    for value in on_replicas(make_strategy("mirrored", 2), total):
+        np.testing.assert_array_equal(value, [1, 1, 1])
+    for value in on_replicas(make_strategy("mirrored", 2), together):
+        np.testing.assert_array_equal(value, [0, 0, 0, 1, 1, 1])
 
 
 def test_other_strategies_have_one_host_whatever_the_environment_says(monkeypatch):
